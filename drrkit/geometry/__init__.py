@@ -1,0 +1,1 @@
+"""Cameras and frames: arrays only, the ground floor."""

@@ -1,0 +1,1 @@
+"""Files in, nouns out: the door to SimpleITK, pydicom and OpenCV."""

@@ -1,0 +1,1 @@
+"""Line integrals through a volume: one front, several backends."""

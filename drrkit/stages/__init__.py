@@ -1,0 +1,1 @@
+"""One file, one DVC stage: only these read params.yaml and know paths."""

@@ -1,0 +1,1 @@
+"""From a C-arm session to calibrated real/synthetic pairs."""

@@ -1,0 +1,1 @@
+"""From calibrated views to labelled vertebrae."""

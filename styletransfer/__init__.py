@@ -1,0 +1,1 @@
+"""Real to synthetic image translation."""
