@@ -65,7 +65,7 @@ class Camera:
         object.__setattr__(self, "width", int(self.width))
         object.__setattr__(self, "pixel_spacing_mm", (row_mm, column_mm))
 
-    # ---- what the matrices say -----------------------------------------------------------------------------------------
+    # ---- what the matrices say -------------------------------------------------------------------------------
 
     @property
     def pixel_from_world(self) -> Float[np.ndarray, "3 4"]:
@@ -129,7 +129,7 @@ class Camera:
         directions = corner - self.source_world + pixels[..., :1] * u_step + pixels[..., 1:] * v_step
         return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
 
-    # ---- the same view after the image was changed ---------------------------------------------------------------------
+    # ---- the same view after the image was changed -----------------------------------------------------------
 
     def warped(self, new_pixel_from_pixel: ArrayLike, height: int, width: int) -> Self:
         """Follow an affine change of the image.
@@ -151,7 +151,8 @@ class Camera:
             matrix[1, 0] = 0.0
             pose = rigid.from_rotation_translation(roll, np.zeros(3)) @ pose
         row_mm, column_mm = self.pixel_spacing_mm
-        step_mm = np.diag([column_mm, row_mm]) @ np.linalg.inv(warp[:2, :2])
+        focal_mm = np.diag(np.diag(self.pixel_from_camera)[:2] * (column_mm, row_mm))
+        step_mm = focal_mm @ np.linalg.inv(warp[:2, :2] @ self.pixel_from_camera[:2, :2])
         new_column_mm = float(np.hypot(*step_mm[:, 0]))
         # Rows of a sheared grid are as far apart as their pixels' area says.
         new_row_mm = abs(float(np.linalg.det(step_mm))) / new_column_mm
@@ -194,7 +195,7 @@ class Camera:
         ]
         return self.warped(warp, self.height, self.width)
 
-    # ---- records -------------------------------------------------------------------------------------------------------
+    # ---- records ---------------------------------------------------------------------------------------------
 
     def to_record(self, camera_id: str) -> dict[str, Any]:
         """Return this camera as an entry of a ``drrkit-camera/1`` file."""
