@@ -57,9 +57,10 @@ def atomic_path(final: Path) -> Iterator[Path]:
         with writing(final):
             final.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
-            os.replace(temporary, final)
+            temporary.replace(final)
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.exists():
+            temporary.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -81,8 +82,8 @@ def content_sha256(path: Path) -> str:
     """
     path = Path(path)
     if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     files = sorted(file for file in path.rglob("*") if file.is_file())
     if not files:
         raise InputError(path, "no such file, or an empty folder", "a file or a folder with files")
