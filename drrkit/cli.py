@@ -1,0 +1,40 @@
+"""``drrkit``: verbs do a user's work, nouns group the rest. Exit codes: 0 done, 1 findings, 2 bad input or usage."""
+
+import sys
+from importlib.metadata import entry_points
+
+import typer
+from rich.console import Console
+
+from drrkit.commands import cohort, geometry, render
+from drrkit.errors import InputError
+
+COMMANDS_GROUP = "drrkit.commands"
+
+
+def build_app() -> typer.Typer:
+    """Assemble the command line; sibling packages join by entry points of the group ``drrkit.commands``."""
+    app = typer.Typer(
+        name="drrkit",
+        help="From CT scans and C-arm X-rays to 3D lumbar spines.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.command("render")(render.render)
+    app.add_typer(geometry.app, name="geometry")
+    app.add_typer(cohort.app, name="cohort")
+    for entry_point in entry_points(group=COMMANDS_GROUP):
+        app.add_typer(entry_point.load(), name=entry_point.name)
+    return app
+
+
+def main() -> None:
+    """Run the command line; bad input ends in one line on stderr and exit code 2."""
+    try:
+        build_app()()
+    except InputError as error:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(
+            f"drrkit: {' '.join(str(error).split())}", markup=False
+        )
+        sys.exit(2)
