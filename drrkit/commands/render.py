@@ -27,7 +27,9 @@ _how = "How"
 
 def render(
     ct: Annotated[Path, typer.Argument(metavar="CT", help="NIfTI, NRRD or MHA file, DICOM folder, or cohort folder.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for images, masks, cameras.json and manifest.csv.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder for images, masks, cameras.json and manifest.csv.")
+    ],
     cameras: Annotated[
         Path | None, typer.Option(help="drrkit-camera/1 file.", metavar="FILE", rich_help_panel=_views)
     ] = None,
@@ -43,7 +45,7 @@ def render(
     isocenter: Annotated[
         str,
         typer.Option(
-            help="Where --views turn about: auto (labelled lumbar levels, else the volume), volume, or X,Y,Z in mm (LPS).",
+            help="What --views turn about: auto (lumbar labels, else the volume), volume, or X,Y,Z in mm (LPS).",
             rich_help_panel=_views,
         ),
     ] = "auto",
@@ -67,7 +69,9 @@ def render(
             rich_help_panel=_what,
         ),
     ] = None,
-    tissue: Annotated[str, typer.Option(help="bone, vertebrae (needs labels) or full.", rich_help_panel=_what)] = "bone",
+    tissue: Annotated[
+        str, typer.Option(help="bone, vertebrae (needs labels) or full.", rich_help_panel=_what)
+    ] = "bone",
     bone_threshold_hu: Annotated[
         float, typer.Option(help="What counts as bone.", metavar="HU", rich_help_panel=_what)
     ] = 150.0,
@@ -121,8 +125,8 @@ def render(
 
 
 def _sources(ct: Path, labels: Path | None, scheme: str | None, settings: "Settings") -> list["Source"]:
-    from drrkit.cohort import is_cohort, read_cohort, resolve
-    from drrkit.dataset.plan import Source
+    from drrkit.cohort import is_cohort
+    from drrkit.dataset.plan import Source, cohort_sources
 
     if not ct.exists():
         raise InputError(ct, "no such file or folder", "a CT file, a DICOM folder or a cohort folder")
@@ -136,17 +140,7 @@ def _sources(ct: Path, labels: Path | None, scheme: str | None, settings: "Setti
         return [Source(ct, labels, scheme)]
     if labels is not None or scheme is not None:
         raise InputError("--labels, --label-scheme", "given for a cohort", "none: the cohort table names them")
-    table = read_cohort(ct)
-    return [
-        Source(
-            resolve(ct, row.ct_path),
-            resolve(ct, row.labels_path) if row.labels_path else None,
-            row.label_scheme or None,
-            row.ct_id,
-            row.donor_id,
-        )
-        for row in table.itertuples()
-    ]
+    return cohort_sources(ct)
 
 
 def _rig(
@@ -188,8 +182,9 @@ def _print_cost(plan: "Plan", workers: int) -> None:
         folder = next(parent for parent in [plan.out.absolute(), *plan.out.absolute().parents] if parent.exists())
         free_bytes = shutil.disk_usage(folder).free
         console.print(
-            f"about {_duration(seconds)} with {workers} worker(s), {size_bytes / 1e6:,.1f} MB of {free_bytes / 1e9:,.1f} GB"
-            f" free (measured on {min(PROBE_IMAGES, len(plan.pending))} images, {plan.settings.backend})",
+            f"about {_duration(seconds)} with {workers} worker(s), {size_bytes / 1e6:,.1f} MB of"
+            f" {free_bytes / 1e9:,.1f} GB free (measured on {min(PROBE_IMAGES, len(plan.pending))} images,"
+            f" {plan.settings.backend})",
             highlight=False,
         )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from drrkit.cohort import read_cohort, resolve
 from drrkit.dataset.rig import Rig
 from drrkit.errors import InputError
 from drrkit.io.manifest import JOURNAL_NAME, ManifestRow, read_journal, read_manifest
@@ -24,6 +25,20 @@ class Source:
     label_scheme: str | None = None
     ct_id: str = ""
     donor_id: str = ""
+
+
+def cohort_sources(folder: Path) -> list[Source]:
+    """List the CTs of a cohort folder, in the order of its table."""
+    return [
+        Source(
+            ct_path=resolve(folder, row.ct_path),
+            labels_path=resolve(folder, row.labels_path) if row.labels_path else None,
+            label_scheme=row.label_scheme or None,
+            ct_id=row.ct_id,
+            donor_id=row.donor_id,
+        )
+        for row in read_cohort(folder).itertuples()
+    ]
 
 
 @dataclass(frozen=True)
