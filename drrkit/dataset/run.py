@@ -15,7 +15,7 @@ from drrkit.geometry.camera import Camera
 from drrkit.io import manifest
 from drrkit.io.ct import read_volume
 from drrkit.io.manifest import ManifestRow
-from drrkit.io.store import write_cameras, write_image, write_mask, writing
+from drrkit.io.store import sole_writer, write_cameras, write_image, write_mask, writing
 
 Entry = tuple[ManifestRow, dict[str, Any]]
 Job = tuple[Source, list[Item]]
@@ -23,34 +23,39 @@ Job = tuple[Source, list[Item]]
 BATCH_SIZE = 8
 
 
-def render_dataset(plan: Plan, workers: int = 1, on_images: Callable[[int], None] = lambda count: None) -> None:
+def render_dataset(
+    plan: Plan,
+    workers: int = 1,
+    on_images: Callable[[int], None] = lambda count: None,
+    batch_size: int = BATCH_SIZE,
+) -> None:
     """Render what is pending, prune what is stale, and write cameras and manifest.
 
     Args:
         plan: From :func:`drrkit.dataset.plan.make_plan`.
         workers: Processes; each holds one CT and one batch.
         on_images: Called with the number of images that were just finished.
+        batch_size: Images rendered, written and noted at a time.
 
     Raises:
         InputError: A CT that cannot be read, or a disk that cannot be written. Finished images are kept and noted.
     """
-    with writing(plan.out):
-        plan.out.mkdir(parents=True, exist_ok=True)
-    manifest.trim_journal(plan.out)
-    rows, records = dict(plan.rows), dict(plan.camera_records)
-    jobs = [(source, list(items)) for source, items in groupby(plan.pending, key=lambda item: item.source)]
-    for entries in _render_jobs(plan, jobs, workers):
-        manifest.append_journal(plan.out, entries)
-        for row, record in entries:
-            # An image that no longer shows a level must not keep that level's old mask.
-            _remove(plan.out, set(rows[row.id].files if row.id in rows else ()) - set(row.files))
-            rows[row.id], records[row.id] = row, record
-        on_images(len(entries))
-    _remove(plan.out, plan.stale_files)
-    ids = [item.image_id for item in plan.items]
-    write_cameras(plan.out / CAMERAS_NAME, {image_id: Camera.from_record(records[image_id]) for image_id in ids})
-    manifest.write_manifest(plan.out, [rows[image_id] for image_id in ids])
-    manifest.remove_journal(plan.out)
+    with sole_writer(plan.out):
+        manifest.trim_journal(plan.out)
+        rows, records = dict(plan.rows), dict(plan.camera_records)
+        jobs = [(source, list(items)) for source, items in groupby(plan.pending, key=lambda item: item.source)]
+        for entries in _render_jobs(plan, jobs, workers, batch_size):
+            manifest.append_journal(plan.out, entries)
+            for row, record in entries:
+                # An image that no longer shows a level must not keep that level's old mask.
+                _remove(plan.out, set(rows[row.id].files if row.id in rows else ()) - set(row.files))
+                rows[row.id], records[row.id] = row, record
+            on_images(len(entries))
+        _remove(plan.out, plan.stale_files)
+        ids = [item.image_id for item in plan.items]
+        write_cameras(plan.out / CAMERAS_NAME, {image_id: Camera.from_record(records[image_id]) for image_id in ids})
+        manifest.write_manifest(plan.out, [rows[image_id] for image_id in ids])
+        manifest.remove_journal(plan.out)
 
 
 def render_source(
@@ -94,17 +99,18 @@ def render_source(
         yield entries
 
 
-def _render_jobs(plan: Plan, jobs: Sequence[Job], workers: int) -> Iterator[list[Entry]]:
+def _render_jobs(plan: Plan, jobs: Sequence[Job], workers: int, batch_size: int) -> Iterator[list[Entry]]:
     if workers <= 1 or len(jobs) <= 1:
         for source, items in jobs:
-            yield from render_source(source, items, plan.rig, plan.settings, plan.out)
+            yield from render_source(source, items, plan.rig, plan.settings, plan.out, batch_size)
         return
     # Spawned, not forked: numba's and torch's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     threads = max(1, (os.cpu_count() or 1) // workers)
     with context.Manager() as manager, ProcessPoolExecutor(workers, context, _limit_threads, (threads,)) as pool:
         finished = manager.Queue()
-        futures = [pool.submit(_work, plan.rig, plan.settings, plan.out, job, finished) for job in jobs]
+        common = (plan.rig, plan.settings, plan.out, batch_size)
+        futures = [pool.submit(_work, common, job, finished) for job in jobs]
         try:
             yield from _drain(finished, futures)
         finally:
@@ -113,9 +119,10 @@ def _render_jobs(plan: Plan, jobs: Sequence[Job], workers: int) -> Iterator[list
             pool.shutdown(cancel_futures=True)
 
 
-def _work(rig: Rig, settings: Settings, out: Path, job: Job, finished: "Queue[list[Entry]]") -> None:
+def _work(common: tuple[Rig, Settings, Path, int], job: Job, finished: "Queue[list[Entry]]") -> None:
+    rig, settings, out, batch_size = common
     source, items = job
-    for entries in render_source(source, items, rig, settings, out):
+    for entries in render_source(source, items, rig, settings, out, batch_size):
         finished.put(entries)
 
 

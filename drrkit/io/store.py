@@ -11,12 +11,15 @@ from typing import Any
 
 import cv2
 import numpy as np
+from filelock import FileLock, Timeout
 from jaxtyping import Bool, Float32
 
 from drrkit.errors import InputError
 from drrkit.geometry.camera import Camera
 
 CAMERA_CONVENTION = "drrkit-camera/1"
+PARTIAL_PREFIX = ".partial-"
+LOCK_NAME = ".lock"
 
 _WRITE_FAULTS = {
     errno.ENOSPC: ("no space left on the disk", "free space, then the same command again: what is written is kept"),
@@ -52,7 +55,7 @@ def atomic_path(final: Path) -> Iterator[Path]:
 
     The temporary name keeps all suffixes, for writers that choose the format by them.
     """
-    temporary = final.with_name(f".partial-{os.getpid()}-{final.name}")
+    temporary = final.with_name(f"{PARTIAL_PREFIX}{os.getpid()}-{final.name}")
     try:
         with writing(final):
             final.parent.mkdir(parents=True, exist_ok=True)
@@ -61,6 +64,29 @@ def atomic_path(final: Path) -> Iterator[Path]:
     finally:
         if temporary.exists():
             temporary.unlink()
+
+
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Make ``folder`` and hold it for one run; sweep out what a killed run left half-written.
+
+    Raises:
+        InputError: Another run is writing there, or the folder cannot be made.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        # The system drops the lock of a killed process, so a stale file does no harm.
+        lock = FileLock(folder / LOCK_NAME, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise InputError(folder, "another run that is writing here", "one run at a time for each folder") from error
+    try:
+        for orphan in folder.rglob(f"{PARTIAL_PREFIX}*"):
+            orphan.unlink()
+        yield
+    finally:
+        lock.release()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -13,7 +13,7 @@ from drrkit.dataset.plan import make_plan
 from drrkit.dataset.run import render_dataset
 from drrkit.errors import InputError
 from drrkit.io.manifest import JOURNAL_NAME, read_manifest, write_manifest
-from drrkit.io.store import read_cameras, read_image, read_mask, write_image
+from drrkit.io.store import LOCK_NAME, read_cameras, read_image, read_mask, write_image
 from toys import SETTINGS, toy_volume, view_rig, write_toy
 
 VIEWS = [("ap", 0, 0), ("lat", 90, 0), ("obl", 40, 10)]
@@ -29,7 +29,8 @@ def reasons(plan):
 
 
 def snapshot(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != LOCK_NAME)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def test_a_dataset_is_what_the_contract_says(tmp_path, source):
@@ -131,7 +132,6 @@ def test_files_of_views_that_are_gone_are_pruned_and_foreign_files_stay(tmp_path
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path, source, monkeypatch):
     out, rig = tmp_path / "out", view_rig(*[(f"v{number}", 5.0 * number, 0) for number in range(7)])
-    monkeypatch.setattr(run, "BATCH_SIZE", 2)
     rendered = []
 
     def write_then_die(path, pixels):
@@ -142,7 +142,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, source, monkeypatch):
 
     monkeypatch.setattr(run, "write_image", write_then_die)
     with pytest.raises(KeyboardInterrupt):
-        render_dataset(make_plan(out, [source], rig, SETTINGS))
+        render_dataset(make_plan(out, [source], rig, SETTINGS), batch_size=2)
     assert not (out / "manifest.csv").exists()
     # A kill can also cut the journal's last line in two.
     with (out / JOURNAL_NAME).open("a") as stream:
@@ -158,7 +158,6 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, source, monkeypatch):
 
 def test_a_full_disk_is_told_and_what_was_written_is_kept(tmp_path, source, monkeypatch):
     out, rig = tmp_path / "out", view_rig(*VIEWS)
-    monkeypatch.setattr(run, "BATCH_SIZE", 1)
     room = [5]  # files that still fit: one image, two masks, one image, one mask
 
     def write_bytes(path, content):
@@ -171,7 +170,7 @@ def test_a_full_disk_is_told_and_what_was_written_is_kept(tmp_path, source, monk
     with monkeypatch.context() as patched:
         patched.setattr("pathlib.Path.write_bytes", write_bytes)
         with pytest.raises(InputError, match="no space left on the disk"):
-            render_dataset(make_plan(out, [source], rig, SETTINGS))
+            render_dataset(make_plan(out, [source], rig, SETTINGS), batch_size=1)
     assert not [name for name in snapshot(out) if "partial" in name]
     assert [item.image_id for item in make_plan(out, [source], rig, SETTINGS).pending] == ["lat", "obl"]
 

@@ -130,3 +130,16 @@ def test_hashing_or_reading_nothing_is_an_input_error(tmp_path):
     store.write_mask(tmp_path / "mask.tif", np.zeros((2, 2), bool))
     with pytest.raises(InputError, match="uint8"):
         store.read_image(tmp_path / "mask.tif")
+
+
+def test_one_run_at_a_time_and_orphans_are_swept(tmp_path):
+    out = tmp_path / "out"
+    (out / "images").mkdir(parents=True)
+    (out / "images" / ".partial-1-x.tif").write_text("half")
+    with store.sole_writer(out):
+        assert names(out / "images") == []
+        with pytest.raises(InputError, match="another run"), store.sole_writer(out):
+            pass
+    with store.sole_writer(out):
+        pass
+    assert names(out) == [store.LOCK_NAME, "images"]
