@@ -1,7 +1,7 @@
 """An X-ray image, real or rendered, that knows its camera and what its pixels mean."""
 
 from dataclasses import dataclass
-from typing import Literal, Self, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float32
@@ -41,7 +41,7 @@ class Radiograph:
                 "radiograph", f"shape {self.pixels.shape}", f"the camera's {(self.camera.height, self.camera.width)}"
             )
 
-    def flipped_horizontally(self) -> Self:
+    def flipped_horizontally(self) -> "Radiograph":
         """Mirror image and camera together, for example to show a view as radiologists do."""
         camera = None if self.camera is None else self.camera.flipped_horizontally()
-        return type(self)(np.ascontiguousarray(self.pixels[:, ::-1]), self.domain, camera)
+        return Radiograph(np.ascontiguousarray(self.pixels[:, ::-1]), self.domain, camera)

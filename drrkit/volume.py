@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
 
 import numpy as np
 from jaxtyping import Float, Num, UInt8
-from numpy.typing import ArrayLike
 
 from drrkit.errors import InputError
 from drrkit.geometry import rigid
+from drrkit.geometry.rigid import ArrayLike
 
 # Vertebrae go by name. Where an array must hold them, these are the numbers (those of VerSe and CTSpine1K).
 LEVEL_CODES: dict[str, int] = (
@@ -105,9 +104,9 @@ class Volume:
         z, y, x = (axis.mean() for axis in np.nonzero(self.level_mask(level)))
         return rigid.apply(self.world_from_voxel, [x, y, z])
 
-    def with_labels(self, labels: UInt8[np.ndarray, "z y x"]) -> Self:
+    def with_labels(self, labels: UInt8[np.ndarray, "z y x"]) -> "Volume":
         """Return the same CT with other labels."""
-        return type(self)(self.hu, self.world_from_voxel, labels)
+        return Volume(self.hu, self.world_from_voxel, labels)
 
 
 _HEAD_TO_FOOT: tuple[str, ...] = (

@@ -6,14 +6,14 @@ rows and z from the source to the detector. Integer pixel coordinates are pixel 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 
 from drrkit.errors import InputError
 from drrkit.geometry import rigid
+from drrkit.geometry.rigid import ArrayLike
 
 # fx * column spacing and fy * row spacing are the same distance; calibration may leave them a little apart.
 FOCAL_MISMATCH_LIMIT = 0.05
@@ -131,7 +131,7 @@ class Camera:
 
     # ---- the same view after the image was changed -----------------------------------------------------------
 
-    def warped(self, new_pixel_from_pixel: ArrayLike, height: int, width: int) -> Self:
+    def warped(self, new_pixel_from_pixel: ArrayLike, height: int, width: int) -> "Camera":
         """Follow an affine change of the image.
 
         A rotation of the image becomes a roll of the pose, so K stays upper triangular.
@@ -156,27 +156,27 @@ class Camera:
         new_column_mm = float(np.hypot(*step_mm[:, 0]))
         # Rows of a sheared grid are as far apart as their pixels' area says.
         new_row_mm = abs(float(np.linalg.det(step_mm))) / new_column_mm
-        return type(self)(matrix, pose, height, width, (new_row_mm, new_column_mm))
+        return Camera(matrix, pose, height, width, (new_row_mm, new_column_mm))
 
-    def cropped(self, top: int, left: int, height: int, width: int) -> Self:
+    def cropped(self, top: int, left: int, height: int, width: int) -> "Camera":
         """Keep ``height`` x ``width`` pixels from (top, left); negative corners pad."""
         return self.warped([[1, 0, -left], [0, 1, -top], [0, 0, 1]], height, width)
 
-    def resized(self, height: int, width: int) -> Self:
+    def resized(self, height: int, width: int) -> "Camera":
         """Resample the same detector area to another pixel count (pixel edges coincide, not pixel centers)."""
         scale_v, scale_u = height / self.height, width / self.width
         warp: list[list[float]] = [[scale_u, 0, (scale_u - 1) / 2], [0, scale_v, (scale_v - 1) / 2], [0, 0, 1]]
         return self.warped(warp, height, width)
 
-    def flipped_horizontally(self) -> Self:
+    def flipped_horizontally(self) -> "Camera":
         """Mirror left and right: K gets a negative fx."""
         return self.warped([[-1, 0, self.width - 1], [0, 1, 0], [0, 0, 1]], self.height, self.width)
 
-    def flipped_vertically(self) -> Self:
+    def flipped_vertically(self) -> "Camera":
         """Mirror up and down: a half turn and a horizontal flip."""
         return self.warped([[1, 0, 0], [0, -1, self.height - 1], [0, 0, 1]], self.height, self.width)
 
-    def rotated90(self, quarter_turns: int = 1) -> Self:
+    def rotated90(self, quarter_turns: int = 1) -> "Camera":
         """Turn the image counterclockwise by quarter turns, as ``numpy.rot90`` does."""
         camera = self
         for _ in range(quarter_turns % 4):
@@ -184,7 +184,7 @@ class Camera:
             camera = camera.warped(warp, camera.width, camera.height)
         return camera
 
-    def rotated(self, angle_deg: float) -> Self:
+    def rotated(self, angle_deg: float) -> "Camera":
         """Turn the image about its center, clockwise as seen on a screen, keeping its size."""
         cosine, sine = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
         center_u, center_v = (self.width - 1) / 2, (self.height - 1) / 2
@@ -209,7 +209,7 @@ class Camera:
         }
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any], where: str = "camera record") -> Self:
+    def from_record(cls, record: Mapping[str, Any], where: str = "camera record") -> "Camera":
         """Build a camera from an entry of a ``drrkit-camera/1`` file.
 
         Raises:

@@ -11,15 +11,14 @@ Images are as the source sees them, head up: at (0, 0) the patient's right is on
 """
 
 from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 
 from drrkit.errors import InputError
 from drrkit.geometry import rigid
 from drrkit.geometry.camera import Camera
+from drrkit.geometry.rigid import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ class CArm:
         pose = rigid.from_rotation_translation(rotation, translation)
         return Camera(self.pixel_from_camera, pose, self.height, self.width, self.pixel_spacing_mm)
 
-    def resized(self, height: int, width: int) -> Self:
+    def resized(self, height: int, width: int) -> "CArm":
         """Return the same detector area read out with other pixels."""
         camera = self.camera(0.0, 0.0).resized(height, width)
         center = None if self.principal_point_px is None else tuple(camera.pixel_from_camera[:2, 2].tolist())
@@ -99,7 +98,7 @@ class CArm:
             self, height=height, width=width, pixel_spacing_mm=camera.pixel_spacing_mm, principal_point_px=center
         )
 
-    def with_detector(self, height: int, width: int, pixel_spacing_mm: tuple[float, float]) -> Self:
+    def with_detector(self, height: int, width: int, pixel_spacing_mm: tuple[float, float]) -> "CArm":
         """Return the same gantry with another, centered detector."""
         return replace(self, height=height, width=width, pixel_spacing_mm=pixel_spacing_mm, principal_point_px=None)
 

@@ -3,16 +3,19 @@
 Translations are in millimeters, rotations in radians unless a name says ``_deg``.
 """
 
+from collections.abc import Sequence
 from functools import reduce
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 from scipy.spatial.transform import Rotation
 
 from drrkit.errors import InputError
 
 Matrix4 = Float[np.ndarray, "4 4"]
+# Arrays or (nested) lists of numbers; numpy.typing.ArrayLike cannot be checked at run time.
+ArrayLike = np.ndarray | Sequence[Any]
 
 # Rotation matrices that were printed with six decimals pass; sheared or scaled ones do not.
 ORTHONORMAL_TOLERANCE = 1e-5
