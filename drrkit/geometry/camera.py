@@ -46,11 +46,8 @@ class Camera:
     def __post_init__(self) -> None:
         matrix = _checked_intrinsics(self.pixel_from_camera)
         pose = rigid.check_rigid(self.camera_from_world, "camera_from_world")
-        if int(self.height) < 1 or int(self.width) < 1:
-            raise InputError("camera size", f"{self.height} x {self.width}", "at least 1 x 1 pixel")
-        row_mm, column_mm = (float(spacing) for spacing in self.pixel_spacing_mm)
-        if not (np.isfinite([row_mm, column_mm]).all() and row_mm > 0 and column_mm > 0):
-            raise InputError("pixel_spacing_mm", (row_mm, column_mm), "two positive numbers, row then column")
+        height, width = _checked_size(self.height, self.width)
+        row_mm, column_mm = check_spacing(self.pixel_spacing_mm)
         from_columns_mm, from_rows_mm = abs(matrix[0, 0]) * column_mm, matrix[1, 1] * row_mm
         if abs(from_columns_mm - from_rows_mm) > FOCAL_MISMATCH_LIMIT * max(from_columns_mm, from_rows_mm):
             raise InputError(
@@ -61,8 +58,8 @@ class Camera:
         for name, array in (("pixel_from_camera", matrix), ("camera_from_world", pose)):
             array.setflags(write=False)
             object.__setattr__(self, name, array)
-        object.__setattr__(self, "height", int(self.height))
-        object.__setattr__(self, "width", int(self.width))
+        object.__setattr__(self, "height", height)
+        object.__setattr__(self, "width", width)
         object.__setattr__(self, "pixel_spacing_mm", (row_mm, column_mm))
 
     # ---- what the matrices say -------------------------------------------------------------------------------
@@ -140,8 +137,15 @@ class Camera:
             new_pixel_from_pixel: (3, 3) affine map of (u, v, 1).
             height: Rows of the new image.
             width: Columns of the new image.
+
+        Raises:
+            InputError: A map that is not affine or that has no inverse.
         """
         warp = np.asarray(new_pixel_from_pixel, dtype=np.float64)
+        if warp.shape != (3, 3) or not np.array_equal(warp[2], [0, 0, 1]) or not abs(np.linalg.det(warp)) > 0:
+            raise InputError(
+                "new_pixel_from_pixel", warp.tolist(), "an invertible 3 x 3 affine with last row [0, 0, 1]"
+            )
         matrix = warp @ self.pixel_from_camera
         pose = self.camera_from_world
         if matrix[1, 0] != 0 or matrix[1, 1] < 0:
@@ -220,13 +224,11 @@ class Camera:
         if missing:
             raise InputError(where, f"no {', '.join(missing)}", f"the fields {', '.join(wanted)}")
         try:
-            row_mm, column_mm = record["pixel_spacing_mm"]
             return cls(
                 np.array(record["K"], dtype=np.float64),
                 np.array(record["camera_from_world"], dtype=np.float64),
-                int(record["height"]),
-                int(record["width"]),
-                (float(row_mm), float(column_mm)),
+                *_checked_size(record["height"], record["width"]),
+                check_spacing(record["pixel_spacing_mm"]),
             )
         except InputError as error:
             raise InputError(f"{where}, {error.where}", error.found, error.wanted) from error
@@ -243,6 +245,31 @@ class Camera:
             and np.allclose(self.camera_from_world, other.camera_from_world, rtol=0, atol=tolerance)
             and np.allclose(self.pixel_spacing_mm, other.pixel_spacing_mm, rtol=0, atol=tolerance)
         )
+
+
+def check_spacing(pixel_spacing_mm: Any, where: str = "pixel_spacing_mm") -> tuple[float, float]:
+    """Return (row, column) spacing as floats, or say why it is none.
+
+    Raises:
+        InputError: Not two positive numbers.
+    """
+    try:
+        row_mm, column_mm = (float(spacing) for spacing in pixel_spacing_mm)
+    except (TypeError, ValueError):
+        row_mm = column_mm = np.nan
+    if not (np.isfinite([row_mm, column_mm]).all() and row_mm > 0 and column_mm > 0):
+        raise InputError(where, pixel_spacing_mm, "two positive numbers, row then column")
+    return row_mm, column_mm
+
+
+def _checked_size(height: Any, width: Any) -> tuple[int, int]:
+    try:
+        size = int(height), int(width)
+    except (TypeError, ValueError, OverflowError):
+        size = 0, 0
+    if size != (height, width) or min(size) < 1:
+        raise InputError("camera size", f"{height} x {width}", "whole numbers of pixels, at least 1 x 1")
+    return size
 
 
 def _checked_intrinsics(pixel_from_camera: ArrayLike) -> Float[np.ndarray, "3 3"]:

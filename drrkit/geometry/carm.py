@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from drrkit.errors import InputError
 from drrkit.geometry import rigid
-from drrkit.geometry.camera import Camera
+from drrkit.geometry.camera import Camera, check_spacing
 from drrkit.geometry.rigid import ArrayLike
 
 
@@ -53,15 +53,24 @@ class CArm:
                 f"source to isocenter {self.source_to_isocenter_mm} mm, to detector {self.source_to_detector_mm} mm",
                 "0 < source to isocenter < source to detector (the isocenter lies between the two)",
             )
-        self.camera(0.0, 0.0)  # the camera's own checks cover size and spacing
+        camera = self.camera(0.0, 0.0)  # the camera's own checks cover size and spacing
+        # One spelling of every number (1000 and 1000.0), so that equal machines hash alike when written out.
+        center = self.principal_point_px
+        for name, value in (
+            ("source_to_detector_mm", float(self.source_to_detector_mm)),
+            ("source_to_isocenter_mm", float(self.source_to_isocenter_mm)),
+            ("height", camera.height),
+            ("width", camera.width),
+            ("pixel_spacing_mm", camera.pixel_spacing_mm),
+            ("principal_point_px", None if center is None else tuple(camera.pixel_from_camera[:2, 2].tolist())),
+        ):
+            object.__setattr__(self, name, value)
 
     @property
     def pixel_from_camera(self) -> Float[np.ndarray, "3 3"]:
         """K."""
-        row_mm, column_mm = self.pixel_spacing_mm
+        row_mm, column_mm = check_spacing(self.pixel_spacing_mm, "C-arm pixel_spacing_mm")
         center_u, center_v = self.principal_point_px or ((self.width - 1) / 2, (self.height - 1) / 2)
-        if row_mm <= 0 or column_mm <= 0:
-            raise InputError("C-arm pixel_spacing_mm", self.pixel_spacing_mm, "two positive numbers, row then column")
         return np.array(
             [
                 [self.source_to_detector_mm / column_mm, 0.0, center_u],
