@@ -4,6 +4,15 @@ from jaxtyping import install_import_hook
 
 # Not the modules with numba kernels: numba must see the plain functions.
 install_import_hook(
-    ["drrkit.geometry", "drrkit.volume", "drrkit.radiograph", "drrkit.metrics", "drrkit.dataset", "drrkit.io"],
+    [
+        "drrkit.geometry.rigid",
+        "drrkit.geometry.camera",
+        "drrkit.geometry.carm",
+        "drrkit.volume",
+        "drrkit.radiograph",
+        "drrkit.dataset",
+        "drrkit.io.store",
+        "drrkit.io.manifest",
+    ],
     "typecheck.check",
 )
