@@ -225,8 +225,8 @@ class Camera:
             raise InputError(where, f"no {', '.join(missing)}", f"the fields {', '.join(wanted)}")
         try:
             return cls(
-                np.array(record["K"], dtype=np.float64),
-                np.array(record["camera_from_world"], dtype=np.float64),
+                _checked_intrinsics(record["K"]),
+                rigid.check_rigid(record["camera_from_world"], "camera_from_world"),
                 *_checked_size(record["height"], record["width"]),
                 check_spacing(record["pixel_spacing_mm"]),
             )
