@@ -1,6 +1,7 @@
 """What a camera promises: P, rays, and that every change of the image is a change of K and pose that fits it."""
 
 import json
+import runpy
 
 import numpy as np
 import pytest
@@ -9,9 +10,13 @@ from hypothesis import strategies as st
 from skimage.transform import rotate
 
 from drrkit.errors import InputError
+from drrkit.geometry import camera as camera_module
 from drrkit.geometry import rigid
 from drrkit.geometry.camera import Camera
 from drrkit.geometry.carm import rotation_from_angles
+
+# As users have it: without the types that the test run checks first.
+PlainCamera = runpy.run_path(camera_module.__file__)["Camera"]
 
 POSE = rigid.from_rotation_translation(rotation_from_angles(20.0, 10.0, 5.0), [4.0, -3.0, 600.0])
 
@@ -20,7 +25,7 @@ def intrinsics(fx=2000.0, fy=1600.0, center_u=70.0, center_v=45.0, skew=0.0):
     return np.array([[fx, skew, center_u], [0.0, fy, center_v], [0.0, 0.0, 1.0]])
 
 
-def a_camera(**changes) -> Camera:
+def a_camera(make=Camera, **changes) -> Camera:
     fields = {
         "pixel_from_camera": intrinsics(),
         "camera_from_world": POSE,
@@ -28,7 +33,7 @@ def a_camera(**changes) -> Camera:
         "width": 144,
         "pixel_spacing_mm": (0.625, 0.5),
     }
-    return Camera(**(fields | changes))
+    return make(**(fields | changes))
 
 
 @st.composite
@@ -312,6 +317,8 @@ SCALED = POSE @ np.diag([2.0, 2.0, 2.0, 1.0])
         ({"camera_from_world": REFLECTED}, "reflected"),
         ({"camera_from_world": SCALED}, "orthonormal"),
         ({"camera_from_world": np.full((4, 4), np.nan)}, "NaN"),
+        ({"camera_from_world": POSE[:3]}, "4x4"),
+        ({"pixel_from_camera": np.eye(4)}, "3 x 3"),
         ({"pixel_from_camera": intrinsics(fx=np.nan)}, "NaN"),
         ({"pixel_from_camera": intrinsics(fx=np.inf)}, "infinite"),
         ({"pixel_from_camera": intrinsics(fx=0.0)}, "fx not 0"),
@@ -323,13 +330,17 @@ SCALED = POSE @ np.diag([2.0, 2.0, 2.0, 1.0])
         ({"pixel_spacing_mm": (0.0, 0.5)}, "positive"),
         ({"pixel_spacing_mm": (0.625, -0.5)}, "positive"),
         ({"pixel_spacing_mm": (np.nan, 0.5)}, "positive"),
+        ({"pixel_spacing_mm": (0.5,)}, "row then column"),
+        ({"pixel_spacing_mm": 0.5}, "row then column"),
+        ({"width": 3.7}, "whole numbers"),
+        ({"height": np.nan}, "whole numbers"),
         ({"height": 0}, "at least 1 x 1"),
         ({"width": -3}, "at least 1 x 1"),
     ],
 )
 def test_impossible_cameras_are_refused(changes, words):
     with pytest.raises(InputError, match=words):
-        a_camera(**changes)
+        a_camera(PlainCamera, **changes)
 
 
 def test_a_calibration_may_leave_the_focal_lengths_a_little_apart():
