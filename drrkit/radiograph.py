@@ -34,7 +34,7 @@ class Radiograph:
             raise InputError("radiograph", f"{self.pixels.dtype} pixels of shape {self.pixels.shape}", "float32 (H, W)")
         if self.domain not in get_args(ImageDomain):
             raise InputError("radiograph domain", self.domain, " or ".join(get_args(ImageDomain)))
-        if not np.isfinite(self.pixels.sum(dtype=np.float64)):
+        if not np.isfinite(self.pixels).all():
             raise InputError("radiograph", "NaN or infinite pixels", "finite pixels")
         if self.camera is not None and self.pixels.shape != (self.camera.height, self.camera.width):
             raise InputError(

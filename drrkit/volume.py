@@ -46,9 +46,12 @@ class Volume:
             raise InputError("volume", f"shape {self.hu.shape}", "three axes (Z, Y, X), none empty")
         if self.hu.dtype not in (np.int16, np.float32):
             raise InputError("volume", f"{self.hu.dtype} voxels", "int16 or float32 Hounsfield units")
-        if self.hu.dtype == np.float32 and not np.isfinite(self.hu.sum(dtype=np.float64)):
-            count = int(np.count_nonzero(~np.isfinite(self.hu)))
-            raise InputError("volume", f"{count} NaN or infinite voxels", "finite Hounsfield units")
+        if self.hu.dtype == np.float32:
+            with np.errstate(invalid="ignore"):  # infinities of both signs
+                total = self.hu.sum(dtype=np.float64)
+            if not np.isfinite(total):
+                count = int(np.count_nonzero(~np.isfinite(self.hu)))
+                raise InputError("volume", f"{count} NaN or infinite voxels", "finite Hounsfield units")
         affine = check_affine(self.world_from_voxel, "world_from_voxel")
         affine.setflags(write=False)
         object.__setattr__(self, "world_from_voxel", affine)
