@@ -10,7 +10,7 @@ from drrkit.geometry.carm import CArm
 from drrkit.volume import LEVEL_CODES, Volume
 
 CARM = CArm(1000.0, 600.0, 24, 20, (6.0, 6.0))
-SETTINGS = Settings("bone", 150.0, 70.0, "siddon")
+SETTINGS = Settings("bone", 150.0, 60.0, "siddon")
 
 
 def toy_volume(bone_hu: int = 700) -> Volume:

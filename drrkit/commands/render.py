@@ -73,15 +73,18 @@ def render(
         str, typer.Option(help="bone, vertebrae (needs labels) or full.", rich_help_panel=_what)
     ] = "bone",
     bone_threshold_hu: Annotated[
-        float, typer.Option(help="What counts as bone.", metavar="HU", rich_help_panel=_what)
-    ] = 150.0,
+        float | None, typer.Option(help="Where bone begins; 150 by default.", metavar="HU", rich_help_panel=_what)
+    ] = None,
     energy_kev: Annotated[
-        float, typer.Option(help="Photon energy of the X-ray.", metavar="KEV", rich_help_panel=_what)
-    ] = 70.0,
+        float | None,
+        typer.Option(help="Photon energy of the X-ray; 60 by default.", metavar="KEV", rich_help_panel=_what),
+    ] = None,
     backend: Annotated[
         str, typer.Option(help="auto, siddon, joseph, diffdrr or nanodrr.", rich_help_panel=_how)
     ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=_how)] = "auto",
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda, of the torch backends.", rich_help_panel=_how)
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes, each with one CT.", rich_help_panel=_how)] = 1,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be rendered, why, and at what cost.", rich_help_panel=_how)
@@ -96,10 +99,17 @@ def render(
     """
     from drrkit.dataset.plan import Settings, make_plan
     from drrkit.dataset.run import render_dataset
+    from drrkit.projection.attenuation import BONE_THRESHOLD_HU, ENERGY_KEV
     from drrkit.projection.renderer import choose_backend
 
     concrete, concrete_device = choose_backend(backend, device)
-    settings = Settings(tissue, bone_threshold_hu, energy_kev, concrete, concrete_device)
+    settings = Settings(
+        tissue,
+        BONE_THRESHOLD_HU if bone_threshold_hu is None else bone_threshold_hu,
+        ENERGY_KEV if energy_kev is None else energy_kev,
+        concrete,
+        concrete_device,
+    )
     sources = _sources(ct, labels, label_scheme, settings)
     rig = _rig(cameras, views, carm, isocenter, jitter_seed, size, spacing)
     plan = make_plan(out, sources, rig, settings, verify)

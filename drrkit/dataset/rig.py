@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from drrkit.volume import LUMBAR_LEVELS, Volume
 Isocenter = str | tuple[float, float, float]
 
 
+@runtime_checkable
 class Rig(Protocol):
     """Names views without a CT, and places cameras when there is one."""
 

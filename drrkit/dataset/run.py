@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import groupby
 from pathlib import Path
-from queue import Empty, Queue
+from queue import Empty
 from typing import Any
 
 from drrkit.dataset.plan import CAMERAS_NAME, Item, Plan, Settings, Source
@@ -111,32 +111,34 @@ def _render_jobs(plan: Plan, jobs: Sequence[Job], workers: int, batch_size: int)
         finished = manager.Queue()
         common = (plan.rig, plan.settings, plan.out, batch_size)
         futures = [pool.submit(_work, common, job, finished) for job in jobs]
-        try:
-            yield from _drain(finished, futures)
-        finally:
-            # After an error the other workers stop at their next CT; what they finish until then is dropped, not lost:
-            # the next run renders it again.
-            pool.shutdown(cancel_futures=True)
+        yield from _drain(finished, futures)
 
 
-def _work(common: tuple[Rig, Settings, Path, int], job: Job, finished: "Queue[list[Entry]]") -> None:
+def _work(common: tuple[Rig, Settings, Path, int], job: Job, finished: Any) -> None:
     rig, settings, out, batch_size = common
     source, items = job
     for entries in render_source(source, items, rig, settings, out, batch_size):
         finished.put(entries)
 
 
-def _drain(finished: "Queue[list[Entry]]", futures: Sequence["Future[None]"]) -> Iterator[list[Entry]]:
+def _drain(finished: Any, futures: "Sequence[Future[None]]") -> Iterator[list[Entry]]:
+    """Yield what workers put into the managed queue, until all are done; then raise the first error.
+
+    After an error no new CT is begun, but the images of those under way are still noted.
+    """
     while True:
         running = not all(future.done() for future in futures)
         try:
             yield finished.get(timeout=0.1)
         except Empty:
-            for future in futures:
-                if future.done():
-                    future.result()
             if not running:
-                return
+                break
+            if any(future.done() and not future.cancelled() and future.exception() for future in futures):
+                for future in futures:
+                    future.cancel()
+    for future in futures:
+        if not future.cancelled():
+            future.result()
 
 
 def _limit_threads(count: int) -> None:
