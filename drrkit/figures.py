@@ -49,15 +49,18 @@ def write_overview(dataset: Path, image_ids: Sequence[str], path: Path, title: s
     if missing or not image_ids:
         raise InputError(dataset, f"no image {missing[0]}" if missing else "no image asked for", "rendered image ids")
     cameras = read_cameras(dataset / CAMERAS_NAME)
-    levels = sorted({level for image_id in image_ids for level in rows[image_id].boxes})
-    colors = dict(zip(levels, mpl.colormaps["Set2"].colors, strict=False))
-    figure = Figure(figsize=(_PANEL_INCHES * len(image_ids), 2 * _PANEL_INCHES + 0.8), facecolor=_BACKGROUND)
+    images = {image_id: read_image(dataset / rows[image_id].image) for image_id in image_ids}
+    levels = list(dict.fromkeys(level for image_id in image_ids for level in rows[image_id].boxes))
+    colors = {level: mpl.colormaps["Set2"](number % 8) for number, level in enumerate(levels)}
+    top, bottom = _rows_with_content(list(images.values()))
+    aspect = (bottom - top + 1) / images[image_ids[0]].shape[1]
+    figure = Figure(figsize=(_PANEL_INCHES * len(image_ids), 2 * _PANEL_INCHES * aspect + 0.9), facecolor=_BACKGROUND)
     axes = figure.subplots(2, len(image_ids), squeeze=False)
     for column, image_id in enumerate(image_ids):
-        row, camera = rows[image_id], cameras[image_id]
-        pixels = read_image(dataset / row.image)
+        row, camera, pixels = rows[image_id], cameras[image_id], images[image_id]
         for axis in axes[:, column]:
             axis.imshow(pixels, cmap="gray", vmin=0, vmax=np.percentile(pixels, 99.8) or 1, interpolation="bilinear")
+            axis.set_ylim(bottom + 0.5, top - 0.5)
             axis.set_axis_off()
             _mark_sides(axis, camera)
         for level in row.masks_sha256:
@@ -70,12 +73,22 @@ def write_overview(dataset: Path, image_ids: Sequence[str], path: Path, title: s
             handles=handles, loc="lower center", ncols=len(handles), frameon=False, labelcolor=_INK, fontsize=8
         )
     figure.suptitle(title, color=_INK, fontsize=10)
-    figure.subplots_adjust(left=0.01, right=0.99, top=0.88, bottom=0.06, wspace=0.03, hspace=0.03)
+    height_inches = figure.get_figheight()
+    edges = {"left": 0.01, "right": 0.99, "top": 1 - 0.55 / height_inches, "bottom": 0.3 / height_inches}
+    figure.subplots_adjust(**edges, wspace=0.03, hspace=0.03)
     FigureCanvasAgg(figure)
     stream = io.BytesIO()
     # Without the library's version in the file, the same picture has the same bytes.
     figure.savefig(stream, format="png", dpi=110, facecolor=_BACKGROUND, metadata={"Software": None})
     write_bytes(path, stream.getvalue())
+
+
+def _rows_with_content(images: Sequence[np.ndarray]) -> tuple[int, int]:
+    """First and last row in which any image shows something: below the end of a CT there is nothing to see."""
+    rows = [np.flatnonzero(pixels.max(axis=1) > 0.01 * pixels.max()) for pixels in images if pixels.any()]
+    if not rows:
+        return 0, images[0].shape[0] - 1
+    return int(min(found[0] for found in rows)), int(max(found[-1] for found in rows))
 
 
 def _mark_sides(axis: mpl.axes.Axes, camera: Camera) -> None:

@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 from rich.console import Console
@@ -17,6 +17,7 @@ from drrkit.errors import InputError
 if TYPE_CHECKING:
     from drrkit.dataset.plan import Plan, Settings, Source
     from drrkit.dataset.rig import Rig
+    from drrkit.projection.attenuation import Tissue
 
 PROBE_IMAGES = 3
 
@@ -104,7 +105,7 @@ def render(
 
     concrete, concrete_device = choose_backend(backend, device)
     settings = Settings(
-        tissue,
+        _tissue(tissue),
         BONE_THRESHOLD_HU if bone_threshold_hu is None else bone_threshold_hu,
         ENERGY_KEV if energy_kev is None else energy_kev,
         concrete,
@@ -132,6 +133,15 @@ def render(
         f"{out}: {len(plan.pending)} rendered, {kept} up to date, {len(plan.stale_files)} stale files removed",
         highlight=False,
     )
+
+
+def _tissue(name: str) -> "Tissue":
+    from drrkit.projection.attenuation import Tissue
+
+    for tissue in get_args(Tissue):
+        if tissue == name:
+            return tissue
+    raise InputError("--tissue", name, " or ".join(get_args(Tissue)))
 
 
 def _sources(ct: Path, labels: Path | None, scheme: str | None, settings: "Settings") -> list["Source"]:

@@ -10,6 +10,7 @@ from drrkit.dataset.rig import Rig
 from drrkit.errors import InputError
 from drrkit.io.manifest import JOURNAL_NAME, ManifestRow, read_journal, read_manifest
 from drrkit.io.store import content_sha256, read_camera_records
+from drrkit.projection.attenuation import Tissue
 
 # Raise when the images change though no input did: it makes every dataset render anew.
 RENDERER_VERSION = "drrkit-render/1"
@@ -45,7 +46,7 @@ def cohort_sources(folder: Path) -> list[Source]:
 class Settings:
     """What the images show and who renders them; ``backend`` is a concrete one here, never ``auto``."""
 
-    tissue: str
+    tissue: Tissue
     bone_threshold_hu: float
     energy_kev: float
     backend: str
