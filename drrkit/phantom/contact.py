@@ -43,7 +43,9 @@ def separated(first: Surface, second: Surface, gap_mm: float) -> tuple[Float[np.
     """
     moved = [first.vertices.copy(), second.vertices.copy()]
     for _ in range(ROUNDS):
-        pushes = [_push(moved[0], moved[1], second.faces, gap_mm), _push(moved[1], moved[0], first.faces, gap_mm)]
+        normals = [vertex_normals(moved[0], first.faces), vertex_normals(moved[1], second.faces)]
+        pushes = [_push(moved[0], normals[0], moved[1], normals[1], gap_mm)]
+        pushes.append(_push(moved[1], normals[1], moved[0], normals[0], gap_mm))
         if not any(push.any() for push in pushes):
             break
         for index, surface in enumerate((first, second)):
@@ -55,7 +57,11 @@ def separated(first: Surface, second: Surface, gap_mm: float) -> tuple[Float[np.
 
 
 def _push(
-    vertices: Float[np.ndarray, "n 3"], others: Float[np.ndarray, "m 3"], faces: Int32[np.ndarray, "f 3"], gap_mm: float
+    vertices: Float[np.ndarray, "n 3"],
+    normals: Float[np.ndarray, "n 3"],
+    others: Float[np.ndarray, "m 3"],
+    other_normals: Float[np.ndarray, "m 3"],
+    gap_mm: float,
 ) -> Float[np.ndarray, "n 3"]:
     """Half of the way that each vertex must give to keep the gap from the other surface."""
     push = np.zeros_like(vertices)
@@ -66,10 +72,12 @@ def _push(
     distance, nearest = cKDTree(others).query(vertices[near], distance_upper_bound=REACH_MM)
     found = np.isfinite(distance)
     near, nearest = near[found], nearest[found]
-    normals = vertex_normals(others, faces)[nearest]
-    clearance = ((vertices[near] - others[nearest]) * normals).sum(axis=1)
-    missing = np.clip(gap_mm - clearance, 0, gap_mm + 2.0)
-    push[near] = 0.5 * missing[:, None] * normals
+    toward = other_normals[nearest]
+    # Only surfaces that face each other may push: past the middle of a thin process, the far side is the nearest.
+    facing = (normals[near] * toward).sum(axis=1) < 0.2
+    clearance = ((vertices[near] - others[nearest]) * toward).sum(axis=1)
+    missing = np.where(facing, np.clip(gap_mm - clearance, 0, REACH_MM), 0.0)
+    push[near] = 0.5 * missing[:, None] * toward
     return push
 
 

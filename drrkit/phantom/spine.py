@@ -11,11 +11,12 @@ from drrkit.geometry import rigid
 from drrkit.geometry.rigid import Matrix4
 from drrkit.phantom.levels import MODELED_LEVELS
 from drrkit.phantom.parameters import PhantomParameters
-from drrkit.phantom.shape import Facet, VertebraShape, lower_rim_mm, upper_rim_mm
+from drrkit.phantom.shape import Facet, VertebraShape, both_sides, lower_rim_mm, superior_facet, upper_rim_mm
 
 STACK: tuple[str, ...] = (*MODELED_LEVELS, "sacrum")
 JOINT_GAP_MM = 2.4  # cartilage and joint space between facets
 HIGHEST_INFERIOR_FACET_MM = -15.0  # relative to the body's middle
+LEAST_INFERIOR_FACET_SIDE_MM = 11.0  # from the midline, lest the left and the right process meet
 INTERSPINOUS_GAP_MM = 4.0
 RIM_GAP_MM = 1.2  # the least a disc leaves between the rims of its end plates
 
@@ -104,6 +105,19 @@ def fitted_spinous(shapes: Mapping[str, VertebraShape], poses: Mapping[str, Matr
     return fitted
 
 
+def fitted_facets(shapes: Mapping[str, VertebraShape], poses: Mapping[str, Matrix4]) -> dict[str, VertebraShape]:
+    """Lower the superior processes where a thin disc or much lordosis would drive them into the upper vertebra."""
+    fitted = dict(shapes)
+    for upper, lower in zip(MODELED_LEVELS, MODELED_LEVELS[1:], strict=False):
+        upper_from_lower = rigid.invert(poses[upper]) @ poses[lower]
+        facets = both_sides(superior_facet(shapes[lower])).values()
+        highest_mm = max(float(rigid.apply(upper_from_lower, facet.center)[2]) for facet in facets)
+        excess_mm = max(0.0, highest_mm - HIGHEST_INFERIOR_FACET_MM)
+        rise_mm = max(shapes[lower].facet_rise_mm - 0.7 * excess_mm, min(shapes[lower].facet_rise_mm, 2.0))
+        fitted[lower] = replace(shapes[lower], facet_rise_mm=rise_mm)
+    return fitted
+
+
 def across_joint(facet: Facet, upper_from_lower: Matrix4) -> Facet:
     """Carry a superior facet to the upper vertebra's frame and to the other side of the joint.
 
@@ -112,6 +126,7 @@ def across_joint(facet: Facet, upper_from_lower: Matrix4) -> Facet:
     """
     center = rigid.apply(upper_from_lower, facet.center + JOINT_GAP_MM * facet.axes[0])
     axes = facet.axes @ upper_from_lower[:3, :3].T
+    center[0] = np.copysign(max(abs(center[0]), LEAST_INFERIOR_FACET_SIDE_MM), facet.center[0])
     slide_mm = max(0.0, center[2] - HIGHEST_INFERIOR_FACET_MM) / axes[2, 2]
     return Facet(center - slide_mm * axes[2], axes)
 

@@ -14,7 +14,7 @@ from drrkit.phantom.named_points import named_points
 from drrkit.phantom.parameters import PhantomParameters
 from drrkit.phantom.sacrum import sacral_facets
 from drrkit.phantom.shape import VertebraShape, both_sides, superior_facet
-from drrkit.phantom.spine import STACK, across_joint, disc_angles_deg, fitted_spinous, spine_poses, with_fracture
+from drrkit.phantom.spine import STACK, across_joint, disc_angles_deg, fitted_facets, fitted_spinous, spine_poses, with_fracture
 from drrkit.phantom.template import landmarks, template, template_averaging
 
 CLEARANCE_MM = 1.0  # the least distance between neighboring vertebrae
@@ -67,7 +67,7 @@ def make_spine(parameters: PhantomParameters) -> Spine:
     discs_mm = individual_discs(parameters.size, parameters.individuality, parameters.disc_degeneration, disc_rng)
     angles_deg = disc_angles_deg(shapes, parameters, angle_rng)
     poses = spine_poses(shapes, discs_mm, angles_deg, parameters)
-    shapes = fitted_spinous(shapes, poses)
+    shapes = fitted_facets(fitted_spinous(shapes, poses), poses)
 
     below = both_sides(sacral_facets(parameters.size))
     shared = template()
