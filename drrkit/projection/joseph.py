@@ -124,9 +124,12 @@ def _sum_of_samples(voxels, axes, start, slope_b, slope_c, near, far):  # type: 
 @numba.njit(fastmath=_FAST)
 def _clip(entry, exit_, start, slope, lowest, highest):  # type: ignore[no-untyped-def]
     """Shorten [entry, exit_] to where start + slope * a stays a margin inside [lowest, highest]."""
+    lowest, highest = lowest + _MARGIN, highest - _MARGIN
+    if highest < lowest or (abs(slope) < _PARALLEL and not lowest <= start <= highest):
+        return entry, entry - 1
     if abs(slope) < _PARALLEL:
-        return (entry, exit_) if lowest + _MARGIN <= start <= highest - _MARGIN else (entry, entry - 1)
-    first, second = (lowest + _MARGIN - start) / slope, (highest - _MARGIN - start) / slope
+        return entry, exit_
+    first, second = (lowest - start) / slope, (highest - start) / slope
     return max(entry, min(first, second)), min(exit_, max(first, second))
 
 
