@@ -30,8 +30,8 @@ FILLET_MM = 5.0
 
 # The posterior arch seen from behind: (x, z) of the left half of its outline, from the upper midline outwards.
 ARCH_OUTLINE = [
-    (-1, -1.5), (5, -0.5), (10, 3.5), (14, 8), (20, 8), (20, 0), (16.6, -7.5), (14.9, -13), (15.4, -19), (16, -27),
-    (14.6, -31), (11, -30), (8.4, -24.5), (5.8, -18.5), (-1, -16.5),
+    (-12, -1.5), (5, -0.5), (10, 3.5), (14, 8), (20, 8), (20, 0), (16.6, -7.5), (14.9, -13), (15.4, -19), (16, -27),
+    (14.6, -31), (11, -30), (8.4, -24.5), (5.8, -18.5), (-12, -16.5),
 ]  # fmt: skip
 # The spinous process seen from the side: (y, z), from its upper root around the tip.
 SPINOUS_OUTLINE = [(34, -3), (45, -4), (56, -6.5), (64, -10), (66.5, -14), (66, -22), (62, -25), (53, -22.5), (42, -19), (36, -17)]  # fmt: skip

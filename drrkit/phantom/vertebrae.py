@@ -12,7 +12,7 @@ from drrkit.phantom.individual import asymmetric, spurs, uneven_facets, unevenne
 from drrkit.phantom.levels import MODELED_LEVELS, individual_discs, individual_shapes
 from drrkit.phantom.named_points import named_points
 from drrkit.phantom.parameters import PhantomParameters
-from drrkit.phantom.sacrum import sacral_facets
+from drrkit.phantom.pelvis import Bone, sacral_facets, sacrum_averaging, sacrum_template
 from drrkit.phantom.shape import VertebraShape, both_sides, superior_facet
 from drrkit.phantom.spine import STACK, across_joint, disc_angles_deg, fitted_facets, fitted_spinous, spine_poses, with_fracture
 from drrkit.phantom.template import landmarks, template, template_averaging
@@ -49,13 +49,15 @@ class Spine:
 
     Args:
         vertebrae: T11 to L5, by level.
-        world_from_sacrum: Frame of the sacrum: origin in the middle of its end plate.
-        discs_mm: Height of the disc below each level.
+        sacrum: In the world.
+        world_from_sacrum: Its frame: origin in the middle of its end plate.
+        size: Of the individual, relative to the typical adult.
     """
 
     vertebrae: dict[str, Vertebra]
+    sacrum: Bone
     world_from_sacrum: Matrix4
-    discs_mm: dict[str, float]
+    size: float
 
 
 def make_spine(parameters: PhantomParameters) -> Spine:
@@ -84,18 +86,27 @@ def make_spine(parameters: PhantomParameters) -> Spine:
         local += unevenness(shared.vertices, parameters.individuality, rng)
         local += spurs(shared.vertices, shared.rim, parameters.osteophyte_mm, rng)
         vertices[level] = rigid.apply(poses[level], local)
-    _keep_apart(vertices)
-    vertebrae = {
-        level: Vertebra(
+    sacrum = sacrum_template()
+    sacrum_world = rigid.apply(poses["sacrum"], parameters.size * sacrum.vertices)
+    sacrum_world = _keep_apart(vertices, sacrum_world)
+    vertebrae = {}
+    for level in MODELED_LEVELS:
+        world = vertices[level]
+        vertebrae[level] = Vertebra(
             level, world, shared.faces, shared.regions, landmarks(world), poses[level], shapes[level]
         )
-        for level, world in sorted(vertices.items(), key=lambda item: MODELED_LEVELS.index(item[0]))
-    }
-    return Spine(vertebrae, poses["sacrum"], discs_mm)
+    return Spine(vertebrae, Bone(sacrum_world, sacrum.faces), poses["sacrum"], parameters.size)
 
 
-def _keep_apart(vertices: dict[str, Float[np.ndarray, "n 3"]]) -> None:
+def _keep_apart(
+    vertices: dict[str, Float[np.ndarray, "n 3"]], sacrum_world: Float[np.ndarray, "m 3"]
+) -> Float[np.ndarray, "m 3"]:
+    """Separate neighbors from head to foot, the vertebrae in place; return the sacrum."""
     faces, smoothing = template().faces, template_averaging()
     for upper, lower in zip(MODELED_LEVELS, MODELED_LEVELS[1:], strict=False):
         surfaces = [Surface(vertices[level], faces, smoothing) for level in (upper, lower)]
         vertices[upper], vertices[lower] = separated(*surfaces, CLEARANCE_MM)
+    lowest = Surface(vertices["L5"], faces, smoothing)
+    sacrum = Surface(sacrum_world, sacrum_template().faces, sacrum_averaging())
+    vertices["L5"], moved = separated(lowest, sacrum, CLEARANCE_MM)
+    return moved
