@@ -10,12 +10,13 @@ from drrkit.io.ct import write_ct, write_labels
 from drrkit.io.store import write_bytes, write_json
 from drrkit.io.volumefile import write
 from drrkit.parameters import Parameters, read_parameters
-from drrkit.phantom import REGION_CODES, Phantom, make_phantom
+from drrkit.phantom.anatomy import REGION_CODES
+from drrkit.phantom.phantom import Phantom, make_phantom
 
 OUT = Path("data/phantom")
 
 
-class PhantomParameters(Parameters):
+class PhantomStageParameters(Parameters):
     """Seeds ``first_seed`` and on, one phantom each."""
 
     first_seed: int
@@ -47,7 +48,7 @@ def write_phantom(phantom: Phantom, folder: Path) -> None:
 
 def main() -> None:
     """Write data/phantom."""
-    parameters = read_parameters("phantom", PhantomParameters)
+    parameters = read_parameters("phantom", PhantomStageParameters)
     for seed in range(parameters.first_seed, parameters.first_seed + parameters.count):
         write_phantom(make_phantom(seed, parameters.spacing_mm), OUT / f"phantom-{seed:04d}")
 

@@ -2,11 +2,13 @@
 
 import importlib
 import pkgutil
+import re
 from pathlib import Path
 
 import grimp
 import pytest
 import yaml
+from pydantic import ValidationError
 
 import drrkit.stages
 from drrkit.parameters import Parameters
@@ -83,10 +85,9 @@ def test_deps_exist_and_are_needed(name):
 @pytest.mark.parametrize("name", STAGES)
 def test_shipped_parameters_fit_their_strict_model(name):
     module = importlib.import_module(f"drrkit.stages.{name}")
-    models = [
-        value
-        for key, value in vars(module).items()
-        if isinstance(value, type) and issubclass(value, Parameters) and key == f"{name.capitalize()}Parameters"
-    ]
-    assert len(models) == 1
-    assert set(models[0].model_validate(PARAMS[name]).model_dump()) == set(PARAMS[name])
+    model_name = re.search(rf'read_parameters\("{name}", (\w+)', Path(module.__file__).read_text()).group(1)
+    model = getattr(module, model_name)
+    assert issubclass(model, Parameters)
+    assert set(model.model_validate(PARAMS[name]).model_dump()) == set(PARAMS[name])
+    with pytest.raises(ValidationError):
+        model.model_validate(PARAMS[name] | {"no_such_parameter": 1})
