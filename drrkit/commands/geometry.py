@@ -70,6 +70,10 @@ def convert(
         Path | None,
         typer.Option(help="drrkit camera file with K and size for slicer transforms.", rich_help_panel=_missing),
     ] = None,
+    flip: Annotated[
+        bool,
+        typer.Option("--flip", help="Mirror the cameras, for images that you mirror as well.", rich_help_panel=_frames),
+    ] = False,
     pixel_center: Annotated[
         Literal["integer", "half"],
         typer.Option(help="Pixel centers of bare matrices: at 0, 1, ... or at 0.5, 1.5, ...", rich_help_panel=_frames),
@@ -105,9 +109,13 @@ def convert(
         template=None if template is None else read_cameras(template),
     )
     cameras = read_camera_file(source, source_format, unsaid)
+    if flip:
+        cameras = {name: camera.flipped_horizontally() for name, camera in cameras.items()}
     notes = write_camera_file(out, out_format, cameras, unsaid)
     if source_format == "matrix" and unsaid.center_world is None:
         notes.append("without --ct or --center a matrix of another program is taken as not mirrored")
+    if flip:
+        notes.append("mirror the images left to right as well: the cameras are mirrored")
     mirrored = sum(camera.is_mirrored for camera in cameras.values())
     if mirrored:
         notes.append(f"{mirrored} of {len(cameras)} images are mirrored (negative fx), as radiologists look at them")

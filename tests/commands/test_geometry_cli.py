@@ -83,8 +83,8 @@ def test_xreg_needs_mirrored_images(tmp_path, camera_file, cameras):
         run("convert", camera_file, tmp_path / "x.json", "--to", "xreg")
     assert not (tmp_path / "x.json").exists()
     flipped = {name: camera.flipped_horizontally() for name, camera in cameras.items()}
-    write_cameras(camera_file, flipped)
-    result = run("convert", camera_file, tmp_path / "x.json", "--to", "xreg")
+    result = run("convert", camera_file, tmp_path / "x.json", "--to", "xreg", "--flip")
+    assert "mirror the images" in result.stderr
     assert "3 of 3 images are mirrored" in result.stderr
     assert read_camera_file(tmp_path / "x.json", "xreg")["lat"].allclose(flipped["lat"], 1e-9)
 

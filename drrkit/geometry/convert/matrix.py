@@ -117,7 +117,7 @@ def refuse_mirrored(camera: Camera, tool: str) -> None:
         raise InputError(
             f"camera for {tool}",
             "a mirrored image (negative fx)",
-            "an image as the source sees it: flip image and camera together (flipped_horizontally)",
+            "an image as the source sees it: flip image and camera together (flipped_horizontally; --flip)",
         )
 
 

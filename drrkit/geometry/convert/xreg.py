@@ -44,7 +44,7 @@ def xreg_from_camera(camera: Camera) -> XregView:
         raise InputError(
             "camera for xreg",
             "an image as the source sees it",
-            "its mirror image: flip image and camera together (flipped_horizontally)",
+            "its mirror image: flip image and camera together (flipped_horizontally; --flip)",
         )
     intrinsic = -camera.pixel_from_camera @ CAMERA_FROM_XREG[:3, :3]
     return XregView(intrinsic, CAMERA_FROM_XREG @ camera.camera_from_world)
