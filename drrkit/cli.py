@@ -6,7 +6,8 @@ from importlib.metadata import entry_points
 import typer
 from rich.console import Console
 
-from drrkit.commands import cohort, geometry, render
+from drrkit.commands import cohort, geometry
+from drrkit.commands.render import render
 from drrkit.errors import InputError
 
 COMMANDS_GROUP = "drrkit.commands"
@@ -21,7 +22,7 @@ def build_app() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    app.command("render")(render.render)
+    app.command("render")(render)
     app.add_typer(geometry.app, name="geometry")
     app.add_typer(cohort.app, name="cohort")
     for entry_point in entry_points(group=COMMANDS_GROUP):

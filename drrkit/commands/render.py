@@ -132,6 +132,7 @@ def render(
     console.print(
         f"{out}: {len(plan.pending)} rendered, {kept} up to date, {len(plan.stale_files)} stale files removed",
         highlight=False,
+        soft_wrap=True,
     )
 
 
@@ -206,6 +207,7 @@ def _print_cost(plan: "Plan", workers: int) -> None:
             f" {free_bytes / 1e9:,.1f} GB free (measured on {min(PROBE_IMAGES, len(plan.pending))} images,"
             f" {plan.settings.backend})",
             highlight=False,
+            soft_wrap=True,
         )
 
 

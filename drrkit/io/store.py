@@ -70,13 +70,17 @@ def atomic_path(final: Path) -> Iterator[Path]:
 def sole_writer(folder: Path) -> Iterator[None]:
     """Make ``folder`` and hold it for one run; sweep out what a killed run left half-written.
 
+    A folder that the run made and wrote nothing into is removed again.
+
     Raises:
         InputError: Another run is writing there, or the folder cannot be made.
     """
+    made = not folder.exists()
+    # The system drops the lock of a killed process, so a stale file does no harm.
+    lock_path = folder / LOCK_NAME
+    lock = FileLock(lock_path, timeout=0)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        # The system drops the lock of a killed process, so a stale file does no harm.
-        lock = FileLock(folder / LOCK_NAME, timeout=0)
         try:
             lock.acquire()
         except Timeout as error:
@@ -87,6 +91,9 @@ def sole_writer(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+        if made and set(folder.iterdir()) <= {lock_path}:
+            lock_path.unlink(missing_ok=True)
+            folder.rmdir()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,9 +35,10 @@ def write_phantom(phantom: Phantom, folder: Path) -> None:
     write_labels(phantom.volume, folder / "labels.nii.gz")
     write(folder / "regions.nii.gz", phantom.regions, phantom.volume.world_from_voxel)
     first = next(iter(phantom.vertebrae.values()))
-    vertices = {f"vertices_{level}": vertebra.vertices_world for level, vertebra in phantom.vertebrae.items()}
+    arrays: dict[str, Any] = {"faces": first.faces, "vertex_regions": first.vertex_regions}
+    arrays |= {f"vertices_{level}": vertebra.vertices_world for level, vertebra in phantom.vertebrae.items()}
     stream = BytesIO()
-    np.savez_compressed(stream, faces=first.faces, vertex_regions=first.vertex_regions, **vertices)
+    np.savez_compressed(stream, **arrays)
     write_bytes(folder / "meshes.npz", stream.getvalue())
     landmarks = {
         level: {name: point.tolist() for name, point in vertebra.landmarks_world.items()}
