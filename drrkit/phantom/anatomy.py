@@ -41,7 +41,7 @@ def template_parts(points: Points) -> dict[str, Field]:
     """Evaluate the parts of the template, by region; ``points`` have x >= 0."""
     return {
         "body": body(points),
-        "pedicles": strut(points, (15.8, 10, 5.5), (16.6, 30, 4.5), (0, 0, 1), (5.2, 7.8), (4.6, 7.0)),
+        "pedicles": strut(points, (15.8, 10, 5.5), (16.6, 30, 4.5), (0, 0, 1), (4.7, 7.4), (4.0, 6.6)),
         "posterior_arch": posterior_arch(points),
         "transverse": transverse_process(points),
         "spinous": spinous_process(points),
@@ -89,7 +89,7 @@ def posterior_arch(points: Points) -> Field:
     x, y, z = points[..., 0], points[..., 1], points[..., 2]
     fold = np.sqrt(x**2 + 4.0**2) - 4.0
     sheet = 36.5 - 0.56 * fold - 0.30 * (z + 3) + 0.14 * np.maximum(-8 - z, 0)
-    thickness = 3.1 + 0.9 * np.clip((-z - 14) / 10, 0, 1)
+    thickness = 3.4 + 0.8 * np.clip((-z - 14) / 10, 0, 1)
     across = np.abs(y - sheet) * 0.82 - thickness
     return smooth_intersection(polygon(x, z, ARCH_OUTLINE, 0.0), across, 4.0)
 
@@ -104,8 +104,8 @@ def articular_processes(points: Points) -> Field:
 
 def transverse_process(points: Points) -> Field:
     """Return the transverse process: flat from front to back, leaning backwards."""
-    inner = strut(points, (18, 28, 3.5), (32, 32.5, 2.5), (0, 0, 1), (3.6, 6.4), (2.7, 5.2))
-    outer = strut(points, (32, 32.5, 2.5), (44.5, 37, 3.5), (0, 0, 1), (2.7, 5.2), (2.6, 4.6))
+    inner = strut(points, (18, 28, 3.5), (32, 32.5, 2.5), (0, 0, 1), (3.9, 6.6), (3.0, 5.4))
+    outer = strut(points, (32, 32.5, 2.5), (44.5, 37, 3.5), (0, 0, 1), (3.0, 5.4), (2.8, 4.7))
     return smooth_union([inner, outer], 1.0)
 
 
@@ -114,5 +114,5 @@ def spinous_process(points: Points) -> Field:
     x, y, z = points[..., 0], points[..., 1], points[..., 2]
     outline = polygon(y, z, SPINOUS_OUTLINE, 0.5)
     edge = np.exp(-(((y - 66) / 7) ** 2)) * 1.6 + np.exp(-(((z + 22 - (y - 60) * -0.2) / 5) ** 2)) * 1.2
-    across = np.abs(x) - (2.7 + edge + 1.2 * np.clip((42 - y) / 8, 0, 1))
+    across = np.abs(x) - (3.0 + edge + 1.2 * np.clip((42 - y) / 8, 0, 1))
     return smooth_intersection(outline, across, 3.5)

@@ -7,8 +7,11 @@ from jaxtyping import Float, Int32
 from scipy import sparse
 from scipy.spatial import cKDTree
 
+Vertices = Float[np.ndarray, "n 3"]
+
 ROUNDS = 12
-REACH_MM = 6.0  # surfaces further apart than this never meet within a phantom's limits
+REACH_MM = 4.0  # further apart than this, or deeper in each other, surfaces are not looked at
+TOLERANCE_MM = 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +24,7 @@ class Surface:
         averaging: (N, N) sparse weights that replace each vertex's value by its neighborhood's mean.
     """
 
-    vertices: Float[np.ndarray, "n 3"]
+    vertices: Vertices
     faces: Int32[np.ndarray, "m 3"]
     averaging: sparse.csr_matrix
 
@@ -35,53 +38,76 @@ def averaging(faces: Int32[np.ndarray, "m 3"]) -> sparse.csr_matrix:
     return (0.5 * (sparse.eye(count) + sparse.diags(1 / degrees) @ neighbors)).tocsr()
 
 
-def separated(first: Surface, second: Surface, gap_mm: float) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "m 3"]]:
+def separated(first: Surface, second: Surface, gap_mm: float) -> tuple[Vertices, Vertices]:
     """Push two surfaces apart until they are ``gap_mm`` from each other; elsewhere they stay.
 
     Returns:
         The vertices of both.
     """
-    moved = [first.vertices.copy(), second.vertices.copy()]
+    sides = [_Side(first, second), _Side(second, first)]
+    if any(len(side.near) == 0 for side in sides):
+        return first.vertices, second.vertices
     for _ in range(ROUNDS):
-        normals = [vertex_normals(moved[0], first.faces), vertex_normals(moved[1], second.faces)]
-        pushes = [_push(moved[0], normals[0], moved[1], normals[1], gap_mm)]
-        pushes.append(_push(moved[1], normals[1], moved[0], normals[0], gap_mm))
-        if not any(push.any() for push in pushes):
+        normals = [vertex_normals(side.vertices, side.faces)[side.near] for side in sides]
+        pushes = [
+            _push(sides[0].vertices[sides[0].near], normals[0], sides[1].vertices[sides[1].near], normals[1], gap_mm),
+            _push(sides[1].vertices[sides[1].near], normals[1], sides[0].vertices[sides[0].near], normals[0], gap_mm),
+        ]
+        if max(np.abs(push).max() for push in pushes) < TOLERANCE_MM / 2:
             break
-        for index, surface in enumerate((first, second)):
-            spread = surface.averaging @ (surface.averaging @ pushes[index])
-            # What smoothing takes from a peak is given back, so that each round closes most of what is missing.
-            peak, left = np.abs(pushes[index]).max(), np.abs(spread).max()
-            moved[index] += spread * (min(peak / left, 3.0) if left > 0 else 0.0)
-    return moved[0], moved[1]
+        for side, push in zip(sides, pushes, strict=True):
+            side.give_way(push)
+    return sides[0].vertices, sides[1].vertices
+
+
+class _Side:
+    """One of two surfaces: its moving vertices, and the part near to the other."""
+
+    def __init__(self, surface: Surface, other: Surface) -> None:
+        self.vertices, self.averaging = surface.vertices.copy(), surface.averaging
+        low = np.maximum(surface.vertices.min(axis=0), other.vertices.min(axis=0)) - REACH_MM
+        high = np.minimum(surface.vertices.max(axis=0), other.vertices.max(axis=0)) + REACH_MM
+        boxed, theirs = _inside(surface.vertices, low, high), _inside(other.vertices, low, high)
+        self.near = boxed[:0]
+        if len(boxed) and len(theirs):
+            tree = cKDTree(other.vertices[theirs], compact_nodes=False, balanced_tree=False)
+            distance, _ = tree.query(surface.vertices[boxed], distance_upper_bound=REACH_MM)
+            self.near = boxed[np.isfinite(distance)]
+        touched = np.zeros(len(surface.vertices), dtype=bool)
+        touched[self.near] = True
+        self.faces = surface.faces[touched[surface.faces].any(axis=1)]
+
+    def give_way(self, push: Vertices) -> None:
+        """Move the near vertices, and their surroundings with them."""
+        whole = np.zeros_like(self.vertices)
+        whole[self.near] = push
+        spread = self.averaging @ (self.averaging @ whole)
+        # What smoothing takes from a peak is given back, so that each round closes most of what is missing.
+        peak, left = np.abs(push).max(), np.abs(spread).max()
+        if left > 0:
+            self.vertices += spread * min(peak / left, 3.0)
+
+
+def _inside(points: Vertices, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    within = np.ones(len(points), dtype=bool)
+    for axis in range(3):
+        within &= (points[:, axis] > low[axis]) & (points[:, axis] < high[axis])
+    return np.flatnonzero(within)
 
 
 def _push(
-    vertices: Float[np.ndarray, "n 3"],
-    normals: Float[np.ndarray, "n 3"],
-    others: Float[np.ndarray, "m 3"],
-    other_normals: Float[np.ndarray, "m 3"],
-    gap_mm: float,
-) -> Float[np.ndarray, "n 3"]:
+    vertices: Vertices, normals: Vertices, others: Vertices, other_normals: Vertices, gap_mm: float
+) -> Vertices:
     """Half of the way that each vertex must give to keep the gap from the other surface."""
-    push = np.zeros_like(vertices)
-    low, high = others.min(axis=0) - gap_mm, others.max(axis=0) + gap_mm
-    near = np.flatnonzero(((vertices > low) & (vertices < high)).all(axis=1))
-    if len(near) == 0:
-        return push
-    distance, nearest = cKDTree(others).query(vertices[near], distance_upper_bound=REACH_MM)
-    found = np.isfinite(distance)
-    near, nearest = near[found], nearest[found]
+    _, nearest = cKDTree(others).query(vertices)
     toward = other_normals[nearest]
     # Only surfaces that face each other may push: past the middle of a thin process, the far side is the nearest.
-    facing = (normals[near] * toward).sum(axis=1) < 0.2
-    clearance = ((vertices[near] - others[nearest]) * toward).sum(axis=1)
-    missing = np.where(facing, np.clip(gap_mm - clearance, 0, REACH_MM), 0.0)
-    push[near] = 0.5 * missing[:, None] * toward
-    return push
+    facing = (normals * toward).sum(axis=1) < 0.2
+    clearance = ((vertices - others[nearest]) * toward).sum(axis=1)
+    return 0.5 * np.where(facing, np.clip(gap_mm - clearance, 0, REACH_MM), 0.0)[:, None] * toward
 
 
-def vertex_normals(vertices: Float[np.ndarray, "n 3"], faces: Int32[np.ndarray, "m 3"]) -> Float[np.ndarray, "n 3"]:
+def vertex_normals(vertices: Vertices, faces: Int32[np.ndarray, "m 3"]) -> Vertices:
     """Return unit outward normals, weighted by the areas of the faces around each vertex."""
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     area = np.cross(b - a, c - a)

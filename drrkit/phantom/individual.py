@@ -58,13 +58,16 @@ def spurs(
         reach_mm: Reach of the largest lobe.
         rng: The vertebra's stream.
     """
-    angle = np.arctan2(vertices[:, 1], vertices[:, 0])
-    outward = np.column_stack([np.cos(angle), np.sin(angle), np.zeros(len(angle))])
+    angle = np.arctan2(vertices[:, 0], -vertices[:, 1])  # 0 in front, a quarter turn at the sides
+    outward = np.column_stack([np.sin(angle), -np.cos(angle), np.zeros(len(angle))])
     growth = np.zeros_like(vertices)
     for plate in range(2):
-        centers, widths = rng.uniform(-np.pi, 0, SPURS_PER_PLATE), rng.uniform(0.25, 0.6, SPURS_PER_PLATE)
+        centers = rng.uniform(-np.pi / 2, np.pi / 2, SPURS_PER_PLATE)
+        widths = rng.uniform(0.25, 0.6, SPURS_PER_PLATE)
         heights = rng.uniform(0, 1, SPURS_PER_PLATE)
-        away = np.angle(np.exp(1j * (angle[:, None] - centers)))
+        grown = np.flatnonzero(rim[:, plate] > 1e-3)
+        # No lobe reaches around the back, so angles need no wrapping there.
+        away = angle[grown, None] - centers
         lobes = (heights * np.exp(-((away / widths) ** 2))).max(axis=1)
-        growth += reach_mm * (rim[:, plate] * lobes)[:, None] * outward
+        growth[grown] += reach_mm * (rim[grown, plate] * lobes)[:, None] * outward[grown]
     return growth

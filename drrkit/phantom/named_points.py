@@ -23,7 +23,7 @@ RIM_DEG = {"left": 0, "left_back": 52, "back": 90, "right_back": 128, "right": 1
 
 # Points of the articular processes in the axes of their facet (across the joint, backwards along it, headwards), mm.
 SUPERIOR_OFFSETS = {"facet": (0, 0, 0), "tip": (-3.5, 0, 7.2), "outer": (-7.3, 0, 0), "back": (-4.5, 7.5, 0), "front": (-3.6, -7, 0)}
-INFERIOR_OFFSETS = {"facet": (0, 0, 0), "tip": (4, 0, -9), "inner": (8.4, 0, 0), "back": (4, 5.2, 0), "front": (4, -5, 1)}
+INFERIOR_OFFSETS = {"facet": (0, 0, 0), "tip": (4, 0, -9), "inner": (10.2, 0, 0), "back": (4, 5.2, 0), "front": (4.6, -5.6, 1)}
 
 
 def named_points(
@@ -89,12 +89,12 @@ def _midline(shape: VertebraShape) -> dict[str, Point]:
         "posterior_wall": np.array([0, wall - 3.4, 0]),
         "canal_back": np.array([0, canal_back, -3]),
         "lamina_upper": np.array([0, canal_back + 1.5, upper]),
-        "lamina_lower": np.array([0, canal_back + 5, lower]),
+        "lamina_lower": np.array([0, canal_back + 4.8, lower]),
         "spinous_tip": tip,
-        "spinous_tip_upper": tip + up + [0, -3, 0],
+        "spinous_tip_upper": tip + 1.25 * up + [0, -3, 0],
         "spinous_tip_lower": tip - up + [0, -3, 0],
         "spinous_middle_upper": middle + 0.95 * up + [0, 0, 2],
-        "spinous_middle_lower": middle - 0.95 * up,
+        "spinous_middle_lower": middle - 1.35 * up,
     }
     for side, sign in SIDES.items():
         points[f"{side}_spinous_middle"] = middle + [sign * half_width * 0.7, 0, 0]
@@ -115,7 +115,7 @@ def _pedicle(shape: VertebraShape) -> dict[str, Point]:
 
 def _lamina(shape: VertebraShape) -> dict[str, Point]:
     medial = shape.pedicle_distance_mm / 2 - shape.pedicle_width_mm / 2
-    lateral = 0.5 * (shape.facet_separation_mm / 2 + shape.pedicle_distance_mm / 2) + 1.0
+    lateral = 0.5 * (shape.facet_separation_mm / 2 + shape.pedicle_distance_mm / 2) - 0.2
     back = shape.wall_mm + shape.canal_depth_mm - POSTERIOR_HOLLOW_MM
     return {
         "pars": np.array([lateral, back - 1.3, -9.0]),

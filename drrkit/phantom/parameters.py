@@ -150,7 +150,7 @@ ADULTS: dict[str, Spread] = {
     "slip_mm": Spread(4.0, 2.0, 1.0, 8.0, share=0.12),
     "wedge_deg": Spread(7.0, 3.0, 3.0, 15.0, share=0.1),
     "height_loss": Spread(0.12, 0.06, 0.05, 0.25, share=0.1),
-    "disc_degeneration": Spread(0.2, 0.15, 0.0, 0.7),
+    "disc_degeneration": Spread(0.25, 0.18, 0.0, 0.75),
     "osteophyte_mm": Spread(1.5, 1.2, 0.0, 5.0),
     "bone_quality": Spread(0.55, 0.2, 0.1, 1.0),
     "fat_mm": Spread(22.0, 9.0, 8.0, 50.0),

@@ -72,12 +72,12 @@ class VertebraShape:
     end_plate_depth_mm: float = 2.2
     fracture_tilt_deg: float = 0.0
     fracture_hollow_mm: float = 0.0
-    pedicle_distance_mm: float = 32.6
-    pedicle_width_mm: float = 9.6
+    pedicle_distance_mm: float = 33.0
+    pedicle_width_mm: float = 10.0
     pedicle_height_mm: float = 14.6
     pedicle_back_mm: float = 24.0
     canal_depth_mm: float = 17.0
-    lamina_height_mm: float = 15.0
+    lamina_height_mm: float = 16.5
     facet_separation_mm: float = 33.4
     facet_back_mm: float = 11.3
     facet_rise_mm: float = 9.0

@@ -20,7 +20,7 @@ Heights = Float[np.ndarray, " z"]
 FAT_HU, MUSCLE_HU, SKIN_HU, VESSEL_HU, KIDNEY_HU, LIVER_HU, SPLEEN_HU = -100.0, 55.0, 25.0, 42.0, 32.0, 58.0, 48.0
 BOWEL_HU, GAS_HU, LUNG_HU, FLUID_HU = 30.0, -950.0, -820.0, 12.0
 SKIN_MM = 2.0
-BOWEL_LOOPS = 34
+BOWEL_LOOPS = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +138,8 @@ class Outline:
         self.inner_wide_mm = 138 * size * spread
         back_mm = column.y_mm.mean() + 0.6 * (column.y_mm - column.y_mm.mean()) + 66 * size
         front_mm = back_mm - (192 + 0.5 * fat) * size * (1 - 0.02 * np.clip(-level, 0, 3))
+        # Below L5 the buttocks cover the sacrum.
+        back_mm += size * 34 * np.clip((level - 4.2) / 2.5, 0, 1)
         self.y_mm, self.inner_deep_mm = (back_mm + front_mm) / 2, (back_mm - front_mm) / 2
         self.x_mm = column.straight_x_mm
 
@@ -268,20 +270,21 @@ def _paint(hu: np.ndarray, table: np.ndarray, x_mm: np.ndarray, y_mm: np.ndarray
             last_x = min(int(np.floor((center_x + reach_x - x_mm[0]) / step)), x_mm.shape[0] - 1)
             first_y = max(int(np.ceil((center_y - reach_y - y_mm[0]) / step)), 0)
             last_y = min(int(np.floor((center_y + reach_y - y_mm[0]) / step)), y_mm.shape[0] - 1)
+            edge = step / min(wide, deep)
             for row in range(first_y, last_y + 1):
                 v = y_mm[row] - center_y
                 for place in range(first_x, last_x + 1):
                     u = x_mm[place] - center_x
                     along, over = abs(cos * u + sin * v) / wide, abs(cos * v - sin * u) / deep
-                    if along > 1.5 or over > 1.5:
-                        continue
-                    if roundness == 2.0:
-                        radius = np.sqrt(along * along + over * over)
-                    else:
-                        radius = (along**roundness + over**roundness) ** (1 / roundness)
-                    if radius < 0.7:
+                    # A superellipse lies between the ellipse and the box, so powers are needed near its edge only.
+                    radius = np.sqrt(along * along + over * over)
+                    if radius < 1 - edge:
                         hu[z, row, place] = tissue
                         continue
+                    if max(along, over) > 1 + edge:
+                        continue
+                    if roundness != 2.0:
+                        radius = (along**roundness + over**roundness) ** (1 / roundness)
                     distance = (radius - 1) * np.sqrt(u * u + v * v) / radius
                     share = min(max(0.5 - distance / step, 0.0), 1.0)
                     hu[z, row, place] += np.float32(share * (tissue - hu[z, row, place]))
