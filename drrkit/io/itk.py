@@ -3,8 +3,8 @@
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import SimpleITK as sitk
@@ -136,7 +136,7 @@ def _check_header(path: Path) -> tuple[bool, int]:
         raise InputError(path, error.strerror or error, "a readable NRRD or MHA file") from error
 
 
-def _check_nrrd(path: Path, stream: IO[bytes]) -> tuple[bool, int]:
+def _check_nrrd(path: Path, stream: BufferedIOBase) -> tuple[bool, int]:
     if not stream.readline().startswith(b"NRRD"):
         raise InputError(path, "no NRRD header", "an NRRD file")
     fields = {}
@@ -155,7 +155,7 @@ def _check_nrrd(path: Path, stream: IO[bytes]) -> tuple[bool, int]:
     return encoding != "raw", stream.tell()
 
 
-def _check_mha(path: Path, stream: IO[bytes]) -> tuple[bool, int]:
+def _check_mha(path: Path, stream: BufferedIOBase) -> tuple[bool, int]:
     fields: dict[str, str] = {}
     while "ElementDataFile" not in fields:
         line = stream.readline(_HEADER_LIMIT_BYTES)

@@ -4,8 +4,9 @@ import gzip
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -73,7 +74,7 @@ def write(path: Path, voxels: Num[np.ndarray, "z y x"], world_from_voxel: Float[
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _opened(path: Path) -> Iterator[BufferedIOBase]:
     open_file: Callable[..., Any] = gzip.open if path.name.endswith(".gz") else open
     try:
         with open_file(path, "rb") as stream:
@@ -86,7 +87,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise InputError(path, error.strerror or error, "a readable NIfTI file") from error
 
 
-def _read_header(path: Path, stream: BinaryIO) -> tuple[nib.Nifti1Header, Grid]:
+def _read_header(path: Path, stream: BufferedIOBase) -> tuple[nib.Nifti1Header, Grid]:
     first = stream.read(4)
     sizes = (int.from_bytes(first, "little"), int.from_bytes(first, "big"))
     size = next((size for size in sizes if size in _HEADERS), None)
