@@ -26,7 +26,7 @@ repro: setup  ## rebuild datasets, models and tables (dvc repro)
 	@echo "done: data/render/manifest.csv, results/render/sample.png, results/render/phantom.png"
 
 test: setup  ## run the tests
-	pytest
+	pytest -n auto
 
 check: setup  ## lint, types, floors, docs links
 	ruff check .

@@ -2,17 +2,26 @@
 
 from jaxtyping import install_import_hook
 
-# Not the modules with numba kernels: numba must see the plain functions.
+# Not the modules with numba kernels: numba must see the plain functions. Not those whose own checks of hand-written
+# records are tested with wrong types either: the type checker would speak first.
 install_import_hook(
     [
         "drrkit.geometry.rigid",
         "drrkit.geometry.camera",
         "drrkit.geometry.carm",
+        "drrkit.geometry.convert",
+        "drrkit.geometry.lint",
         "drrkit.volume",
         "drrkit.radiograph",
+        "drrkit.metrics",
         "drrkit.dataset",
-        "drrkit.io.store",
+        "drrkit.figures",
+        "drrkit.parameters",
+        "drrkit.io.cameras",
+        "drrkit.io.ct",
+        "drrkit.io.labels",
         "drrkit.io.manifest",
+        "drrkit.io.store",
     ],
     "typecheck.check",
 )

@@ -192,7 +192,8 @@ def _rig(
 def _print_cost(plan: "Plan", workers: int) -> None:
     console = Console()
     reasons = Counter(item.reason or "up to date" for item in plan.items)
-    table = Table("images", "why", title=f"{plan.out}: what would be rendered")
+    console.print(f"{plan.out}: what would be rendered", highlight=False, soft_wrap=True)
+    table = Table("images", "why")
     for reason, count in reasons.most_common():
         table.add_row(str(count), reason)
     if plan.stale_files:

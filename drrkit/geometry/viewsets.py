@@ -9,14 +9,14 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from drrkit.errors import InputError
 from drrkit.geometry.camera import Camera
 from drrkit.geometry.carm import CArm
+from drrkit.geometry.rigid import ArrayLike
 
 ViewGroup = Literal["ap", "lateral", "oblique", "misc"]
 
@@ -148,7 +148,7 @@ class ViewSet:
         return [asdict(view) | {"isocenter_offset_mm": list(view.isocenter_offset_mm)} for view in self.views]
 
     @classmethod
-    def from_records(cls, records: Any, name: str, source: str = "", where: str = "views") -> Self:
+    def from_records(cls, records: Any, name: str, source: str = "", where: str = "views") -> "ViewSet":
         """Build a view set from a list of records, as read from JSON or YAML.
 
         Args:
