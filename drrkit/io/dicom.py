@@ -51,10 +51,17 @@ def read_dataset(path: Path, with_pixels: bool = True, only: Sequence[str] | Non
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether the file says that it is DICOM (PS3.10: 128 bytes, then DICM)."""
-    with path.open("rb") as stream:
-        stream.seek(128)
-        return stream.read(4) == b"DICM"
+    """Whether the file says that it is DICOM (PS3.10: 128 bytes, then DICM).
+
+    Raises:
+        InputError: A file that cannot be opened.
+    """
+    try:
+        with path.open("rb") as stream:
+            stream.seek(128)
+            return stream.read(4) == b"DICM"
+    except OSError as error:
+        raise InputError(path, error.strerror or error, "a readable file") from error
 
 
 def tag_name(keyword: str) -> str:

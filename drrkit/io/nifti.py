@@ -35,7 +35,7 @@ def read_grid(path: Path) -> Grid:
     with _opened(path) as stream:
         header, grid = _read_header(path, stream)
     if not path.name.endswith(".gz"):
-        _check_length(path, header, path.stat().st_size - int(header["vox_offset"]))
+        _check_length(path, header, path.stat().st_size - _offset(header))
     return grid
 
 
@@ -47,7 +47,7 @@ def read(path: Path) -> tuple[Num[np.ndarray, "z y x"], Grid]:
     """
     with _opened(path) as stream:
         header, grid = _read_header(path, stream)
-        stream.seek(int(header["vox_offset"]))
+        stream.seek(_offset(header))
         content = stream.read(_byte_count(header))
         _check_length(path, header, len(content))
         # gzip compares its checksum at the very end only.
@@ -133,6 +133,11 @@ def _affine(path: Path, header: nib.Nifti1Header) -> Float[np.ndarray, "4 4"]:
     affine = _LPS_FROM_RAS @ ras_from_voxel
     affine[:3] *= _MM_PER_UNIT[unit]
     return check_affine(affine, str(path))
+
+
+def _offset(header: nib.Nifti1Header) -> int:
+    # Some writers leave vox_offset at 0; the voxels then follow the header and its four bytes of extension flags.
+    return max(int(header["vox_offset"]), int(header["sizeof_hdr"]) + 4)
 
 
 def _byte_count(header: nib.Nifti1Header) -> int:

@@ -128,7 +128,7 @@ def _find_slices(path: Path) -> list[Slice]:
     return [
         _slice(file, header, frame)
         for file, header in images
-        for frame in range(int(header.get("NumberOfFrames") or 1))
+        for frame in range(int(dicom.number(header, "NumberOfFrames", file) or 1))
     ]
 
 
@@ -170,6 +170,9 @@ def _slice(file: Path, header: Dataset, frame: int) -> Slice:
     row_mm, column_mm = _needed(file, header, "PixelSpacing", 2, frame)
     if row_mm <= 0 or column_mm <= 0:
         raise InputError(file, f"PixelSpacing {[row_mm, column_mm]} mm", "two positive spacings")
+    slope = _needed(file, header, "RescaleSlope", 1, frame)[0]
+    if slope == 0:
+        raise InputError(file, "RescaleSlope 0", "a slope that leads to Hounsfield units")
     unit = str(dicom.value(header, "RescaleType", frame) or "HU").strip()
     # US is "unspecified": scanners and anonymizers write it on Hounsfield units.
     if unit not in ("HU", "US"):
@@ -177,12 +180,12 @@ def _slice(file: Path, header: Dataset, frame: int) -> Slice:
     return Slice(
         path=file,
         frame=frame,
-        shape=(int(header.Rows), int(header.Columns)),
+        shape=(int(header.Rows), int(_needed(file, header, "Columns", 1, frame)[0])),
         spacing_mm=(row_mm, column_mm),
         row_direction=directions[0],
         column_direction=directions[1],
         position=np.array(_needed(file, header, "ImagePositionPatient", 3, frame)),
-        slope=_needed(file, header, "RescaleSlope", 1, frame)[0],
+        slope=slope,
         intercept=_needed(file, header, "RescaleIntercept", 1, frame)[0],
     )
 

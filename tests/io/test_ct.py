@@ -173,6 +173,19 @@ def test_a_qform_places_a_file_without_sform(tmp_path):
     assert np.allclose(read_ct(path).world_from_voxel, affine(), atol=1e-3)
 
 
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+def test_voxels_follow_the_header_where_no_offset_is_given(tmp_path, kind):
+    voxels = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+    image = kind(voxels, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine())
+    image.to_filename(tmp_path / "ct.nii")
+    assert np.array_equal(read_ct(tmp_path / "ct.nii").hu, voxels.T)
+    content = bytearray((tmp_path / "ct.nii").read_bytes())
+    field, offset = image.header.template_dtype.fields["vox_offset"][:2]
+    content[offset : offset + field.itemsize] = bytes(field.itemsize)
+    (tmp_path / "ct.nii").write_bytes(content)
+    assert np.array_equal(read_ct(tmp_path / "ct.nii").hu, voxels.T)
+
+
 # ---- bad input -----------------------------------------------------------------------------------------------
 
 
@@ -206,8 +219,15 @@ def test_damaged_compressed_data_is_told(tmp_path, refuses, suffix):
     content[middle : middle + 40] = bytes(40)
     path.write_bytes(content)
     refuses(lambda: read_ct(path), path.name, "damaged compressed data", "intact")
-    content = bytearray(content[:400])
-    path.write_bytes(content)
+    path.write_bytes(content[:400])
+    refuses(lambda: read_ct(path), path.name, "whole file")
+
+
+@pytest.mark.parametrize("suffix", ["nii.gz", "nrrd", "mha"])
+def test_compressed_data_without_their_checksum_are_told(tmp_path, refuses, suffix):
+    path = tmp_path / f"ct.{suffix}"
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((20, 30, 40), np.int16)), path, useCompression=True)
+    path.write_bytes(path.read_bytes()[:-2])
     refuses(lambda: read_ct(path), path.name, "whole file")
 
 

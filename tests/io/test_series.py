@@ -203,6 +203,8 @@ def at(mm):
         (only(1, PixelSpacing=[0, 0.7]), ["1.dcm", "PixelSpacing [0.0, 0.7]", "positive"]),
         (only(1, Rows=35, PixelData=bytes(2800)), ["slices of (36, 40) and (35, 40) pixels", "one size"]),
         (only(1, RescaleIntercept=None), ["1.dcm", "no RescaleIntercept (0028,1052)"]),
+        (only(1, RescaleSlope=0), ["1.dcm", "RescaleSlope 0", "Hounsfield"]),
+        (only(1, Columns=None), ["1.dcm", "no Columns (0028,0011)"]),
         (only(1, ImagePositionPatient=None), ["1.dcm", "no ImagePositionPatient (0020,0032)"]),
         (only(1, RescaleType="US"), None),
         (only(1, RescaleType="ED"), ["1.dcm", "RescaleType ED", "HU"]),
