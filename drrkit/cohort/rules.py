@@ -101,16 +101,19 @@ def _off_bone(ct_id: str, spine: SpineMeasures) -> Iterator[Finding]:
 
 
 def _border(ct_id: str, spine: SpineMeasures) -> Iterator[Finding]:
+    ends: dict[str, list[str]] = {}
     for level in spine.presacral:
-        if level.cut_at:
-            yield Finding(
-                "warning",
-                ct_id,
-                "border",
-                f"{level.level} touches the CT's border at the {' and '.join(level.cut_at)}",
-                "it is cut off: incomplete in every image and every volume",
-                f"leave {level.level} out of training and evaluation",
-            )
+        for end in level.cut_at:
+            ends.setdefault(end, []).append(level.level)
+    if ends:
+        yield Finding(
+            "warning",
+            ct_id,
+            "border",
+            "; ".join(f"{', '.join(levels)} at the {end}" for end, levels in ends.items()),
+            "cut off by the CT's border: incomplete in every image and every volume",
+            "leave these levels out of training and evaluation",
+        )
 
 
 # ---- parts and sizes -----------------------------------------------------------------------------------------------

@@ -232,13 +232,12 @@ def _check_content(table: pd.DataFrame, frozen: Splits) -> None:
     """Refuse CTs that changed or went to another donor, and new ones that repeat a frozen CT of another donor."""
     frozen_owner = {digest: (ct_id, donor) for ct_id, (donor, digest) in frozen.cts.items()}
     for ct_id, (donor, digest) in _content(table).items():
-        frozen_donor, frozen_digest = frozen.cts.get(ct_id, (donor, digest))
-        if frozen_digest != digest:
+        if frozen.cts.get(ct_id, (donor, digest))[1] != digest:
             raise InputError(
                 f"CT {ct_id}", "another content than when the splits were frozen", "the frozen CT, or a new ct_id"
             )
         twin, owner = frozen_owner.get(digest, (ct_id, donor))
-        if frozen_donor != donor or owner != donor:
+        if owner != donor:
             raise InputError(
                 f"CT {ct_id}",
                 f"the donor {donor}, but its content was frozen as CT {twin} of donor {owner}",

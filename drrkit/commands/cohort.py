@@ -183,6 +183,8 @@ def _print_findings(findings: "list[Finding]") -> None:
             cells = (finding.ct_id, finding.found, finding.why, finding.fix)
             table.add_row(f"[{color}]{finding.severity}[/] {finding.rule}", *(escape(cell) for cell in cells))
         console.print(table)
+        counts = Counter(finding.rule for finding in findings)
+        console.print(", ".join(f"{rule} {count}" for rule, count in counts.most_common()))
     console.print(f"{errors} errors, {len(findings) - errors} warnings")
 
 

@@ -7,10 +7,11 @@ import pytest
 import SimpleITK as sitk
 
 from drrkit.cohort import import_cohort, read_cohort, write_cohort
+from drrkit.cohort.files import voxels_sha256
 from drrkit.errors import InputError
 from drrkit.io.ct import read_ct, write_ct, write_labels
 from drrkit.io.store import content_sha256
-from drrkit.volume import LEVEL_CODES
+from drrkit.volume import LEVEL_CODES, Volume
 from spines import SPINE
 
 
@@ -38,6 +39,14 @@ def test_one_ct_in_two_formats_has_one_voxel_hash(root, tmp_path):
     table = import_cohort(root).set_index("ct_id")
     assert table.loc[["d2", "e", "f", "g"], "voxels_sha256"].nunique() == 1
     assert table.loc[["d2", "e", "f", "g"], "ct_sha256"].nunique() == 4
+
+
+def test_rescaled_cts_hash_like_their_rounded_values(spine):
+    rescaled = Volume(spine.hu + np.float32(0.3), spine.world_from_voxel)
+    assert voxels_sha256(rescaled) == voxels_sha256(spine)
+    other = spine.hu.copy()
+    other[0, 0, 0] += 1
+    assert voxels_sha256(Volume(other, spine.world_from_voxel)) != voxels_sha256(spine)
 
 
 def test_totalsegmentator_folders_are_read_by_structure(tmp_path, spine):

@@ -10,6 +10,7 @@ from drrkit.cohort.table import (
     check_table,
     is_cohort,
     join_cohorts,
+    portable_path,
     read_absolute,
     read_cohort,
     resolve,
@@ -79,6 +80,11 @@ def test_a_cohort_far_from_its_data_moves_alone(tmp_path):
     (tmp_path / "home/me/cohort").rename(tmp_path / "cohort")
     (path,) = read_cohort(tmp_path / "cohort").ct_path
     assert resolve(tmp_path / "cohort", path) == ct
+
+
+def test_a_cohort_at_the_top_of_a_disk_is_beside_nothing():
+    assert portable_path(Path("/cohort"), "/data/ct.nii") == "/data/ct.nii"
+    assert portable_path(Path("/lab/cohort"), "/lab/data/ct.nii") == "../data/ct.nii"
 
 
 def test_writing_what_was_read_changes_nothing(tmp_path, monkeypatch):
