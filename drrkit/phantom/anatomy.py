@@ -34,7 +34,9 @@ ARCH_OUTLINE = [
     (14.6, -31), (11, -30), (8.4, -24.5), (5.8, -18.5), (-12, -16.5),
 ]  # fmt: skip
 # The spinous process seen from the side: (y, z), from its upper root around the tip.
-SPINOUS_OUTLINE = [(34, -3), (45, -4), (56, -6.5), (64, -10), (66.5, -14), (66, -22), (62, -25), (53, -22.5), (42, -19), (36, -17)]  # fmt: skip
+SPINOUS_OUTLINE = [
+    (34, -3), (45, -4), (56, -6.5), (64, -10), (66.5, -14), (66, -22), (62, -25), (53, -22.5), (42, -19), (36, -17),
+]  # fmt: skip
 
 
 def template_parts(points: Points) -> dict[str, Field]:
@@ -75,7 +77,9 @@ def body(points: Points) -> Field:
     backward = np.maximum(y, 0) / HALF_DEPTH_MM
     height = np.clip(np.abs(z) / HALF_HEIGHT_MM, 0, 1)
     waist = 1 - WAIST * (1 - 0.45 * np.clip(backward, 0, 1)) * (1 - height**2.2)
-    scaled = np.abs(x / (HALF_WIDTH_MM * waist)) ** ROUNDNESS + np.abs((y + hollow) / (HALF_DEPTH_MM * waist)) ** ROUNDNESS
+    scaled = (
+        np.abs(x / (HALF_WIDTH_MM * waist)) ** ROUNDNESS + np.abs((y + hollow) / (HALF_DEPTH_MM * waist)) ** ROUNDNESS
+    )
     radius = np.maximum(scaled ** (1 / ROUNDNESS), 1e-3)
     side = np.hypot(x, y) * (1 - 1 / radius)
     side = np.where(radius < 0.05, -HALF_DEPTH_MM, side)

@@ -9,13 +9,15 @@ morphometry: ranges of adult lumbar vertebrae collected from anatomical and CT m
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
 
 from drrkit.geometry import rigid
+from drrkit.phantom.parameters import sample_parameters
 from drrkit.phantom.template import template
-from drrkit.phantom.vertebrae import Spine, Vertebra
+from drrkit.phantom.vertebrae import Spine, Vertebra, make_spine
 from drrkit.volume import LUMBAR_LEVELS
 
 MEDIAN_TOLERANCE = 0.25  # of the published interval's width, between the medians
@@ -142,6 +144,15 @@ def markdown(rows: Iterable[Comparison]) -> str:
     return "\n".join(lines)
 
 
+def calibration_table(count: int = 200) -> str:
+    """Draw a cohort of adults, measure it, and write the comparison with the published figures (docs/phantom.md).
+
+    Args:
+        count: Individuals, by the seeds 0 to count - 1.
+    """
+    return markdown(compare(make_spine(sample_parameters(seed)) for seed in range(count)))
+
+
 def measures(spine: Spine) -> dict[str, list[float]]:
     """Measure one spine by the names of ``PUBLISHED``; measures of every level give one value a level."""
     drawn: dict[str, list[float]] = {name: [] for name in PUBLISHED}
@@ -153,7 +164,7 @@ def measures(spine: Spine) -> dict[str, list[float]]:
         drawn[f"body to pedicles {vertebra.level}"].append(_distance((left + right) / 2, center))
         for name, value in _of_one(vertebra).items():
             drawn[name].append(value)
-    for upper, lower in zip(lumbar, lumbar[1:], strict=False):
+    for upper, lower in pairwise(lumbar):
         spacing = _distance(body_center(upper), body_center(lower))
         drawn[f"body spacing {upper.level}-{lower.level}"].append(spacing)
         drawn["disc height"].append(disc_height_mm(upper, lower))
@@ -190,7 +201,8 @@ def _of_one(vertebra: Vertebra) -> dict[str, float]:
     return {
         "body width": (between("upper_rim_left", "upper_rim_right") + between("lower_rim_left", "lower_rim_right")) / 2,
         "body depth": (between("upper_rim_front", "upper_rim_back") + between("lower_rim_front", "lower_rim_back")) / 2,
-        "body height": (between("upper_rim_front", "lower_rim_front") + between("upper_rim_back", "lower_rim_back")) / 2,
+        "body height": (between("upper_rim_front", "lower_rim_front") + between("upper_rim_back", "lower_rim_back"))
+        / 2,
         "canal depth": between("posterior_wall", "canal_back"),
         "canal width": between("left_pedicle_medial", "right_pedicle_medial"),
         "spinous length": between("posterior_wall", "spinous_tip"),

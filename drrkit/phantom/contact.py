@@ -7,6 +7,8 @@ from jaxtyping import Float, Int32
 from scipy import sparse
 from scipy.spatial import cKDTree
 
+from drrkit.phantom.surface import vertex_normals
+
 Vertices = Float[np.ndarray, "n 3"]
 
 ROUNDS = 12
@@ -27,15 +29,6 @@ class Surface:
     vertices: Vertices
     faces: Int32[np.ndarray, "m 3"]
     averaging: sparse.csr_matrix
-
-
-def averaging(faces: Int32[np.ndarray, "m 3"]) -> sparse.csr_matrix:
-    """Build the weights that smooth values on a mesh: a vertex counts as much as all its neighbors together."""
-    count = int(faces.max()) + 1
-    first, second = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
-    neighbors = sparse.csr_matrix((np.ones(len(first)), (first, second)), shape=(count, count))
-    degrees = np.asarray(neighbors.sum(axis=1)).ravel()
-    return (0.5 * (sparse.eye(count) + sparse.diags(1 / degrees) @ neighbors)).tocsr()
 
 
 def separated(first: Surface, second: Surface, gap_mm: float) -> tuple[Vertices, Vertices]:
@@ -95,9 +88,7 @@ def _inside(points: Vertices, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     return np.flatnonzero(within)
 
 
-def _push(
-    vertices: Vertices, normals: Vertices, others: Vertices, other_normals: Vertices, gap_mm: float
-) -> Vertices:
+def _push(vertices: Vertices, normals: Vertices, others: Vertices, other_normals: Vertices, gap_mm: float) -> Vertices:
     """Half of the way that each vertex must give to keep the gap from the other surface."""
     _, nearest = cKDTree(others).query(vertices)
     toward = other_normals[nearest]
@@ -105,14 +96,3 @@ def _push(
     facing = (normals * toward).sum(axis=1) < 0.2
     clearance = ((vertices - others[nearest]) * toward).sum(axis=1)
     return 0.5 * np.where(facing, np.clip(gap_mm - clearance, 0, REACH_MM), 0.0)[:, None] * toward
-
-
-def vertex_normals(vertices: Vertices, faces: Int32[np.ndarray, "m 3"]) -> Vertices:
-    """Return unit outward normals, weighted by the areas of the faces around each vertex."""
-    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
-    area = np.cross(b - a, c - a)
-    total = np.zeros_like(vertices)
-    for corner in range(3):
-        for axis in range(3):
-            total[:, axis] += np.bincount(faces[:, corner], weights=area[:, axis], minlength=len(vertices))
-    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)

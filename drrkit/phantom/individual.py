@@ -37,7 +37,9 @@ def asymmetric(points: Mapping[str, Point], individuality: float, rng: np.random
     return places + individuality * ASYMMETRY_MM * field
 
 
-def unevenness(vertices: Float[np.ndarray, "n 3"], individuality: float, rng: np.random.Generator) -> Float[np.ndarray, "n 3"]:
+def unevenness(
+    vertices: Float[np.ndarray, "n 3"], individuality: float, rng: np.random.Generator
+) -> Float[np.ndarray, "n 3"]:
     """Return small random waves of the surface, 12 to 40 mm long."""
     lengths_mm = rng.uniform(12.0, 40.0, WAVES)
     directions = rng.standard_normal((WAVES, 3))

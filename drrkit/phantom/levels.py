@@ -16,8 +16,8 @@ MODELED_LEVELS: tuple[str, ...] = ("T11", "T12", "L1", "L2", "L3", "L4", "L5")
 # fmt: off
 TYPICAL: dict[str, tuple[float, ...]] = {
     #                         T11    T12    L1     L2     L3     L4     L5
-    "body_width_mm":         (39.5,   42.5,   45.0,   47.0,   49.0,   51.5,   53.5),
-    "body_depth_mm":         (32.0,   33.8,   35.2,   36.3,   37.2,   37.8,   38.0),
+    "body_width_mm":         (40.4,   43.4,   45.9,   47.9,   49.9,   52.4,   54.4),
+    "body_depth_mm":         (33.0,   34.8,   36.2,   37.3,   38.2,   38.8,   39.0),
     "body_height_mm":        (24.2,   26.2,   27.5,   28.5,   28.8,   28.4,   27.4),
     "waist_mm":              (2.0,   2.2,   2.4,   2.6,   2.7,   2.7,   2.5),
     "end_plate_depth_mm":    (1.6,   1.8,   2.0,   2.2,   2.3,   2.3,   2.2),
@@ -25,7 +25,7 @@ TYPICAL: dict[str, tuple[float, ...]] = {
     "pedicle_width_mm":      (7.6,    7.6,    7.2,    7.5,    9.2,    11.4,   16.3),
     "pedicle_height_mm":     (15.0,  15.8,  15.2,  14.8,  14.4,  14.2,  14.4),
     "pedicle_back_mm":       (23.0,  24.4,  25.4,  25.5,  25.3,  24.9,  23.3),
-    "canal_depth_mm":        (15.5,   15.6,   15.5,   15.0,   14.6,   14.8,   15.4),
+    "canal_depth_mm":        (16.4,   16.3,   15.6,   15.0,   14.6,   14.8,   15.4),
     "lamina_height_mm":      (17.0,  17.0,  16.5,  16.5,  15.5,  14.0,  11.5),
     "facet_separation_mm":   (22.0,  23.0,  25.5,  27.0,  30.0,  35.0,  42.0),
     "facet_back_mm":         (7.5,   8.0,   9.3,   9.9,   10.2,  10.4,  11.0),
@@ -73,7 +73,9 @@ def individual_shapes(size: float, individuality: float, rng: np.random.Generato
     for name, typical in TYPICAL.items():
         shared, own = rng.standard_normal(), rng.standard_normal(len(MODELED_LEVELS))
         deviation = SHARED**0.5 * shared + (1 - SHARED) ** 0.5 * own
-        spread = INDIVIDUAL_SPREAD[name] * np.array([LEVEL_SPREAD.get(name, {}).get(level, 1.0) for level in MODELED_LEVELS])
+        spread = INDIVIDUAL_SPREAD[name] * np.array(
+            [LEVEL_SPREAD.get(name, {}).get(level, 1.0) for level in MODELED_LEVELS]
+        )
         factor = np.exp(individuality * spread * np.clip(deviation, -2.5, 2.5))
         scale = size if name.endswith("_mm") else 1.0
         for level, value, ratio in zip(MODELED_LEVELS, typical, factor, strict=True):
@@ -86,7 +88,9 @@ def individual_shapes(size: float, individuality: float, rng: np.random.Generato
     return shapes
 
 
-def individual_discs(size: float, individuality: float, degeneration: float, rng: np.random.Generator) -> dict[str, float]:
+def individual_discs(
+    size: float, individuality: float, degeneration: float, rng: np.random.Generator
+) -> dict[str, float]:
     """Draw the height in mm of the disc below each level; degeneration 1 leaves two fifths of it."""
     deviation = SHARED**0.5 * rng.standard_normal() + (1 - SHARED) ** 0.5 * rng.standard_normal(len(MODELED_LEVELS))
     factor = np.exp(individuality * DISC_SPREAD * np.clip(deviation, -2.5, 2.5)) * (1 - 0.6 * degeneration) * size

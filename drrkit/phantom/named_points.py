@@ -19,11 +19,32 @@ from drrkit.phantom.shape import (
 )
 
 # Directions around an end plate, degrees from left towards the back, and their names.
-RIM_DEG = {"left": 0, "left_back": 52, "back": 90, "right_back": 128, "right": 180, "right_front": 225, "front": 270, "left_front": 315}
+RIM_DEG = {
+    "left": 0,
+    "left_back": 52,
+    "back": 90,
+    "right_back": 128,
+    "right": 180,
+    "right_front": 225,
+    "front": 270,
+    "left_front": 315,
+}
 
 # Points of the articular processes in the axes of their facet (across the joint, backwards along it, headwards), mm.
-SUPERIOR_OFFSETS = {"facet": (0, 0, 0), "tip": (-3.5, 0, 7.2), "outer": (-7.3, 0, 0), "back": (-4.5, 7.5, 0), "front": (-3.6, -7, 0)}
-INFERIOR_OFFSETS = {"facet": (0, 0, 0), "tip": (4, 0, -9), "inner": (10.2, 0, 0), "back": (4, 5.2, 0), "front": (4.6, -5.6, 1)}
+SUPERIOR_OFFSETS = {
+    "facet": (0, 0, 0),
+    "tip": (-3.5, 0, 7.2),
+    "outer": (-7.3, 0, 0),
+    "back": (-4.5, 7.5, 0),
+    "front": (-3.6, -7, 0),
+}
+INFERIOR_OFFSETS = {
+    "facet": (0, 0, 0),
+    "tip": (4, 0, -9),
+    "inner": (10.2, 0, 0),
+    "back": (4, 5.2, 0),
+    "front": (4.6, -5.6, 1),
+}
 
 
 def named_points(
@@ -47,7 +68,6 @@ def named_points(
         points |= _process(f"{side}_superior", superior_facets[side], SUPERIOR_OFFSETS, shape.articular_scale)
         points |= _process(f"{side}_inferior", inferior_facets[side], INFERIOR_OFFSETS, shape.articular_scale)
     return points
-
 
 
 def stacked(points: Mapping[str, Point]) -> Float[np.ndarray, "k 3"]:
@@ -97,8 +117,8 @@ def _midline(shape: VertebraShape) -> dict[str, Point]:
         "spinous_middle_lower": middle - 1.35 * up,
     }
     for side, sign in SIDES.items():
-        points[f"{side}_spinous_middle"] = middle + [sign * half_width * 0.7, 0, 0]
-        points[f"{side}_spinous_end"] = tip + [sign * half_width, -4, 0]
+        points[f"{side}_spinous_middle"] = middle + sign * half_width * np.array([0.7, 0, 0])
+        points[f"{side}_spinous_end"] = tip + np.array([sign * half_width, -4, 0])
     return points
 
 

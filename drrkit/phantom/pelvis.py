@@ -12,9 +12,9 @@ from scipy import sparse
 from scipy.spatial.transform import Rotation
 from skimage import measure
 
-from drrkit.phantom.contact import averaging
 from drrkit.phantom.shape import Facet
 from drrkit.phantom.solids import Field, Points, ellipsoid, polygon, smooth_intersection, smooth_union, strut
+from drrkit.phantom.surface import averaging
 
 SACRUM_CELL_MM, ILIUM_CELL_MM = 2.0, 2.5
 SACROILIAC_GAP_MM = 2.5
@@ -117,7 +117,7 @@ def ilium(points: Points) -> Field:
     across = (x - 44) * 0.8 + (y - 58) * 0.6
     # The wing flares outwards above, and is hollow inside.
     sheet = 0.32 * (z + 40) + 5 * np.cos((along - 70) / 45) - 4
-    crest = np.exp(-(polygon(along, z, ILIUM_OUTLINE, 0.0) / 9) ** 2)
+    crest = np.exp(-((polygon(along, z, ILIUM_OUTLINE, 0.0) / 9) ** 2))
     joint = np.exp(-(((along - 22) / 24) ** 2)) * np.exp(-(((z + 38) / 22) ** 2))
     hip = np.clip((-z - 60) / 35, 0, 1)
     thickness = 2.6 + 2.6 * crest + 6.0 * joint + 11.0 * hip
@@ -127,7 +127,11 @@ def ilium(points: Points) -> Field:
 
 
 def _mirrored_surface(solid, corner: tuple[float, float, float], upper: tuple[float, float], cell_mm: float) -> Bone:  # type: ignore[no-untyped-def]
-    x, y, z = np.arange(0, corner[0] + 6, cell_mm), np.arange(corner[1], upper[0], cell_mm), np.arange(corner[2], upper[1], cell_mm)
+    x, y, z = (
+        np.arange(0, corner[0] + 6, cell_mm),
+        np.arange(corner[1], upper[0], cell_mm),
+        np.arange(corner[2], upper[1], cell_mm),
+    )
     points = np.stack(np.meshgrid(x, y, z, indexing="ij"), axis=-1)
     half = solid(points)
     return _surface(np.concatenate([half[:0:-1], half]), np.array([-x[-1], y[0], z[0]]), cell_mm)

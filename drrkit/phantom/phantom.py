@@ -9,14 +9,14 @@ from scipy.spatial import cKDTree
 from drrkit.errors import InputError
 from drrkit.geometry import rigid
 from drrkit.phantom import tissue
-from drrkit.phantom.anatomy import REGION_CODES
-from drrkit.phantom.contact import vertex_normals
 from drrkit.phantom.discs import discs
 from drrkit.phantom.parameters import PhantomParameters, sample_parameters
 from drrkit.phantom.pelvis import Bone, iliac_templates
 from drrkit.phantom.ribs import ribs
+from drrkit.phantom.surface import vertex_normals
 from drrkit.phantom.template import template_averaging
-from drrkit.phantom.torso import Column, Outline, paint_torso, spinal_column
+from drrkit.phantom.torso import Outline, paint_torso
+from drrkit.phantom.tracks import Column, spinal_column
 from drrkit.phantom.vertebrae import Spine, Vertebra, make_spine
 from drrkit.phantom.voxelize import Coverage, coverage
 from drrkit.volume import LEVEL_CODES, Volume
@@ -58,7 +58,7 @@ def make_phantom(parameters: PhantomParameters | int, spacing_mm: float = 1.0) -
     """
     if not isinstance(parameters, PhantomParameters):
         parameters = sample_parameters(parameters)
-    if not SPACINGS_MM[0] <= spacing_mm <= SPACINGS_MM[1]:
+    if not isinstance(spacing_mm, int | float) or not SPACINGS_MM[0] <= spacing_mm <= SPACINGS_MM[1]:
         raise InputError("phantom spacing_mm", spacing_mm, f"{SPACINGS_MM[0]:g} to {SPACINGS_MM[1]:g} mm")
     spine = make_spine(parameters)
     grid = _grid(spine, parameters, spacing_mm)
@@ -68,16 +68,15 @@ def make_phantom(parameters: PhantomParameters | int, spacing_mm: float = 1.0) -
     hu = np.empty(grid.shape, dtype=np.float32)
     paint_torso(hu, grid.column, grid.x_mm, grid.y_mm, parameters)
     _add_texture(hu, 7.0 * tissue.texture(6, 25, spacing_mm, flesh_rng))
-    canvas = Canvas(hu, grid, parameters.bone_quality, tissue.texture(1.5, 5, spacing_mm, grain_rng))
+    canvas = Canvas(hu, grid, parameters.bone_quality, tissue.marrow_texture(spacing_mm, grain_rng))
     for disc in discs(spine):
         canvas.fill(disc, DISC_HU)
     _paint_surroundings(canvas, spine, parameters)
     labels, regions = np.zeros(grid.shape, dtype=np.uint8), np.zeros(grid.shape, dtype=np.uint8)
     _label(labels, LEVEL_CODES["sacrum"], canvas.bone(spine.sacrum, SACRUM_SHELL_MM))
     for level, vertebra in spine.vertebrae.items():
-        covered = canvas.vertebra(vertebra)
+        covered = canvas.vertebra(vertebra, regions)
         _label(labels, LEVEL_CODES[level], covered)
-        _label_regions(regions, covered, vertebra, grid)
     scan = tissue.scanned(hu, parameters.blur_mm / spacing_mm, parameters.noise_hu, noise_rng)
     vertebrae = {level: spine.vertebrae[level] for level in COMPLETE_LEVELS}
     return Phantom(Volume(scan, grid.world_from_voxel, labels), regions, vertebrae, parameters)
@@ -105,7 +104,9 @@ class Grid:
 class Canvas:
     """A volume that surfaces are painted into, by the share of each voxel that they cover."""
 
-    def __init__(self, hu: Float32[np.ndarray, "z y x"], grid: Grid, quality: float, grain: Float32[np.ndarray, "t t t"]) -> None:
+    def __init__(
+        self, hu: Float32[np.ndarray, "z y x"], grid: Grid, quality: float, grain: Float32[np.ndarray, "t t t"]
+    ) -> None:
         self.hu, self.grid, self.quality, self.grain = hu, grid, quality, grain
         self.voxel_from_world = np.linalg.inv(grid.world_from_voxel)
 
@@ -116,21 +117,33 @@ class Canvas:
         part += covered.share * (np.float32(tissue_hu) - part)
         return covered
 
-    def bone(self, surface: Bone, shell_mm: Float[np.ndarray, " n"] | float, marrow_ratio: float = 1.0) -> Coverage:
+    def bone(self, surface: Bone, shell_mm: Float[np.ndarray, " n"] | float) -> Coverage:
         """Paint a bone: compact shell outside, textured marrow inside."""
         covered = self.fill(surface, tissue.cortical_hu(self.quality))
-        thickness = np.broadcast_to(np.asarray(shell_mm, dtype=np.float64), len(surface.vertices))[:, None]
-        inner = surface.vertices - thickness * vertex_normals(surface.vertices, surface.faces)
-        marrow = coverage(inner, surface.faces, self.voxel_from_world, self.grid.shape)
-        density = marrow_ratio * tissue.marrow_hu(self.quality) * (1 + 0.22 * _repeated(self.grain, marrow.box))
-        part = self.hu[marrow.box]
-        part += marrow.share * (density - part)
+        self.marrow(surface, shell_mm)
         return covered
 
-    def vertebra(self, vertebra: Vertebra) -> Coverage:
-        """Paint a vertebra, its shell as thick as its regions have it."""
-        shell = tissue.shell_mm(vertebra.vertex_regions, self.quality, template_averaging())
-        return self.bone(Bone(vertebra.vertices_world, vertebra.faces), shell)
+    def vertebra(self, vertebra: Vertebra, regions: UInt8[np.ndarray, "z y x"]) -> Coverage:
+        """Paint a vertebra and name its regions; shell and marrow are as its regions have them."""
+        surface = Bone(vertebra.vertices_world, vertebra.faces)
+        covered = self.fill(surface, tissue.cortical_hu(self.quality))
+        _label_regions(regions, covered, vertebra, self.grid)
+        shell_mm = tissue.shell_mm(vertebra.vertex_regions, self.quality, template_averaging())
+        self.marrow(surface, shell_mm, regions)
+        return covered
+
+    def marrow(
+        self, bone: Bone, shell_mm: Float[np.ndarray, " n"] | float, regions: UInt8[np.ndarray, "z y x"] | None = None
+    ) -> None:
+        """Replace the inside of a bone by marrow."""
+        thickness = np.broadcast_to(np.asarray(shell_mm, dtype=np.float64), len(bone.vertices))[:, None]
+        inner = bone.vertices - thickness * vertex_normals(bone.vertices, bone.faces)
+        covered = coverage(inner, bone.faces, self.voxel_from_world, self.grid.shape)
+        density = np.float32(tissue.marrow_hu(self.quality)) * (1 + _repeated(self.grain, covered.box))
+        if regions is not None:
+            density *= tissue.marrow_ratio(regions[covered.box])
+        part = self.hu[covered.box]
+        part += covered.share * (density - part)
 
 
 def _grid(spine: Spine, parameters: PhantomParameters, spacing_mm: float) -> Grid:

@@ -137,7 +137,7 @@ def superior_facet(shape: VertebraShape) -> Facet:
 def typical_inferior_facet(shape: VertebraShape) -> Facet:
     """Return the left inferior facet where no lower neighbor says where the joint is."""
     facet = superior_facet(shape)
-    return Facet(facet.center + [0.0, 0.3, -36.0], facet.axes)
+    return Facet(facet.center + np.array([0.0, 0.3, -36.0]), facet.axes)
 
 
 def both_sides(left: Facet) -> dict[str, Facet]:

@@ -50,14 +50,15 @@ def strut(
     start, end = np.asarray(start, dtype=np.float64), np.asarray(end, dtype=np.float64)
     length_mm = float(np.linalg.norm(end - start))
     axis = (end - start) / length_mm
-    up = np.asarray(up, dtype=np.float64) - np.dot(up, axis) * axis
-    up /= np.linalg.norm(up)
-    across = np.cross(axis, up)
+    upward = np.asarray(up, dtype=np.float64)
+    upward = upward - (upward @ axis) * axis
+    upward /= np.linalg.norm(upward)
+    across = np.cross(axis, upward)
     local = points - start
     along = np.clip(local @ axis, 0, length_mm)
     taper = (along / length_mm)[..., None]
     radii = (1 - taper) * np.asarray(start_radii_mm) + taper * np.asarray(end_radii_mm)
-    section = np.stack([local @ across, local @ up, local @ axis - along], axis=-1)
+    section = np.stack([local @ across, local @ upward, local @ axis - along], axis=-1)
     return _scaled(section, np.concatenate([radii, radii.min(axis=-1, keepdims=True)], axis=-1))
 
 

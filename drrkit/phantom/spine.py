@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
@@ -45,7 +46,7 @@ def disc_angles_deg(
     rest = parameters.lordosis_deg - sum(bodies[level] for level in DISC_LORDOSIS_SHARE)
     jitter = parameters.individuality * DISC_JITTER_DEG * np.clip(rng.standard_normal(len(DISC_LORDOSIS_SHARE)), -2, 2)
     jitter -= jitter.mean()
-    angles = {level: 0.0 for level in MODELED_LEVELS}
+    angles = dict.fromkeys(MODELED_LEVELS, 0.0)
     for (level, share), deviation in zip(DISC_LORDOSIS_SHARE.items(), jitter, strict=True):
         angles[level] = share * rest + float(deviation)
     return angles
@@ -70,7 +71,7 @@ def spine_poses(
     """
     turns = _turns(shapes, angles_deg, parameters)
     centers = {"T11": np.zeros(3)}
-    for upper, lower in zip(STACK, STACK[1:], strict=False):
+    for upper, lower in pairwise(STACK):
         below_mm = 0.0 if lower == "sacrum" else upper_rim_mm(shapes[lower], 0)
         upper_plate = turns[upper] @ _plate_axes(shapes[upper].lower_tilt_deg)
         lower_plate = turns[lower] @ _plate_axes(0.0 if lower == "sacrum" else _upper_tilt_deg(shapes[lower]))
@@ -94,7 +95,7 @@ def spine_poses(
 def fitted_spinous(shapes: Mapping[str, VertebraShape], poses: Mapping[str, Matrix4]) -> dict[str, VertebraShape]:
     """Lower the spinous processes where lordosis brings neighbors too close."""
     fitted = dict(shapes)
-    for upper, lower in zip(MODELED_LEVELS, MODELED_LEVELS[1:], strict=False):
+    for upper, lower in pairwise(MODELED_LEVELS):
         tips = [_spinous_tip(shapes[level], poses[level]) for level in (upper, lower)]
         up = poses[upper][:3, 2] + poses[lower][:3, 2]
         room_mm = float((tips[0] - tips[1]) @ up / np.linalg.norm(up)) - INTERSPINOUS_GAP_MM
@@ -108,7 +109,7 @@ def fitted_spinous(shapes: Mapping[str, VertebraShape], poses: Mapping[str, Matr
 def fitted_facets(shapes: Mapping[str, VertebraShape], poses: Mapping[str, Matrix4]) -> dict[str, VertebraShape]:
     """Lower the superior processes where a thin disc or much lordosis would drive them into the upper vertebra."""
     fitted = dict(shapes)
-    for upper, lower in zip(MODELED_LEVELS, MODELED_LEVELS[1:], strict=False):
+    for upper, lower in pairwise(MODELED_LEVELS):
         upper_from_lower = rigid.invert(poses[upper]) @ poses[lower]
         facets = both_sides(superior_facet(shapes[lower])).values()
         highest_mm = max(float(rigid.apply(upper_from_lower, facet.center)[2]) for facet in facets)
@@ -135,7 +136,7 @@ def _turns(
     shapes: Mapping[str, VertebraShape], angles_deg: Mapping[str, float], parameters: PhantomParameters
 ) -> dict[str, Float[np.ndarray, "3 3"]]:
     pitch_deg = {"T11": 0.0}
-    for upper, lower in zip(STACK, STACK[1:], strict=False):
+    for upper, lower in pairwise(STACK):
         next_tilt_deg = 0.0 if lower == "sacrum" else _upper_tilt_deg(shapes[lower])
         pitch_deg[lower] = pitch_deg[upper] - shapes[upper].lower_tilt_deg + angles_deg[upper] + next_tilt_deg
     turns = {}
@@ -157,7 +158,9 @@ def _plate_axes(tilt_deg: float) -> Float[np.ndarray, "3 3"]:
     return Rotation.from_euler("X", -tilt_deg, degrees=True).as_matrix()
 
 
-def _least_disc_mm(shape: VertebraShape, upper_plate: Float[np.ndarray, "3 3"], lower_plate: Float[np.ndarray, "3 3"]) -> float:
+def _least_disc_mm(
+    shape: VertebraShape, upper_plate: Float[np.ndarray, "3 3"], lower_plate: Float[np.ndarray, "3 3"]
+) -> float:
     """Height at which the rims just clear each other, given the angle between the end plates."""
     tilt = upper_plate.T @ lower_plate[:, 2]
     rim_mm = np.hypot(shape.body_width_mm / 2 * tilt[0], shape.body_depth_mm / 2 * tilt[1]) / tilt[2]

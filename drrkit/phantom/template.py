@@ -13,9 +13,9 @@ from scipy.spatial import cKDTree
 from skimage import measure
 
 from drrkit.phantom import anatomy
-from drrkit.phantom.contact import averaging
 from drrkit.phantom.named_points import named_points, stacked
 from drrkit.phantom.shape import VertebraShape
+from drrkit.phantom.surface import averaging, neighboring_faces
 
 CELL_MM = 1.6
 KERNEL_MM = 6.0  # below this distance the spline of the named points is smooth, above it nearly biharmonic
@@ -29,7 +29,7 @@ class Template:
         vertices: (N, 3) millimeters in the frame of the vertebra.
         faces: (M, 3) vertex numbers, counterclockwise from outside.
         regions: (N,) codes of ``REGION_CODES``.
-        basis: (N, K) weights: ``basis @ stacked(named_points)`` are the vertices of a shape.
+        basis: (N, K) weights: those of the named points in each vertex.
         rim: (N, 2) how much a vertex belongs to the upper and to the lower rim of the body, 0 to 1.
         nearest: The vertex nearest to each named point.
     """
@@ -40,6 +40,11 @@ class Template:
     basis: Float[np.ndarray, "n k"]
     rim: Float[np.ndarray, "n 2"]
     nearest: dict[str, int]
+
+    def surface(self, anchors: Float[np.ndarray, "k 3"]) -> Float[np.ndarray, "n 3"]:
+        """Carry the vertices to where the named points lie: ``basis @ anchors``."""
+        # Not through BLAS: its threads are slower here, and their number would change the last bits.
+        return np.einsum("nk,dk->nd", self.basis, np.ascontiguousarray(anchors.T))
 
 
 @lru_cache(maxsize=1)
@@ -67,6 +72,12 @@ def template() -> Template:
 def template_averaging() -> sparse.csr_matrix:
     """Return the weights that smooth values on the template's mesh."""
     return averaging(template().faces)
+
+
+@lru_cache(maxsize=1)
+def template_neighbors() -> Int32[np.ndarray, "e 2"]:
+    """Return the two faces at every edge of the template."""
+    return neighboring_faces(template().faces)
 
 
 def landmarks(vertices: Float[np.ndarray, "n 3"]) -> dict[str, Float[np.ndarray, " 3"]]:
@@ -109,7 +120,7 @@ def _surface() -> tuple[Float[np.ndarray, "n 3"], Int32[np.ndarray, "m 3"]]:
     half = anatomy.template_field(anatomy.template_parts(points))
     field = np.concatenate([half[:0:-1], half])
     vertices, faces, _, _ = measure.marching_cubes(field.astype(np.float32), 0.0, spacing=(CELL_MM,) * 3)
-    vertices = vertices.astype(np.float64) + [-x[-1], y[0], z[0]]
+    vertices = vertices.astype(np.float64) + np.array([-x[-1], y[0], z[0]])
     faces = np.ascontiguousarray(faces, dtype=np.int32)
     for _ in range(8):
         vertices = _projected(_relaxed(vertices, faces))
@@ -129,7 +140,9 @@ def _relaxed(vertices: Float[np.ndarray, "n 3"], faces: Int32[np.ndarray, "m 3"]
 def _projected(vertices: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
     """Take one Newton step back to the surface."""
     value = _field(vertices)
-    gradient = np.stack([(_field(vertices + step) - _field(vertices - step)) / 0.02 for step in 0.01 * np.eye(3)], axis=-1)
+    gradient = np.stack(
+        [(_field(vertices + step) - _field(vertices - step)) / 0.02 for step in 0.01 * np.eye(3)], axis=-1
+    )
     step = (value / np.maximum((gradient**2).sum(axis=-1), 0.25))[:, None] * gradient
     return vertices - np.clip(step, -CELL_MM / 2, CELL_MM / 2)
 

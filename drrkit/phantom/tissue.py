@@ -1,7 +1,7 @@
 """What the bones and the scanner add to the Hounsfield units: shell, marrow, texture, blur and noise."""
 
 import numpy as np
-from jaxtyping import Float, Float32, Int16
+from jaxtyping import Float, Float32, Int16, UInt8
 from numba import njit, prange
 from scipy import ndimage, sparse
 
@@ -40,17 +40,32 @@ def shell_mm(regions: np.ndarray, quality: float, averaging: sparse.csr_matrix) 
     return thickness
 
 
+def marrow_ratio(regions: UInt8[np.ndarray, "z y x"]) -> Float32[np.ndarray, "z y x"]:
+    """Return how dense the marrow is in each voxel, relative to the body's; 1 outside the named regions."""
+    by_code = np.ones(max(REGION_CODES.values()) + 1, dtype=np.float32)
+    for name, code in REGION_CODES.items():
+        by_code[code] = MARROW_RATIO[name]
+    return by_code[regions]
+
+
 def cortical_hu(quality: float) -> float:
-    """Return the density of compact bone: 600 in osteoporosis to 1150 in dense bone."""
-    return 600 + 550 * quality
+    """Return the density of compact bone: 700 in osteoporosis to 1250 in dense bone."""
+    return 700 + 550 * quality
 
 
 def marrow_hu(quality: float) -> float:
-    """Return the density of the body's cancellous bone: 90 in osteoporosis to 250 in dense bone."""
-    return 90 + 160 * quality
+    """Return the density of the body's cancellous bone: 70 in osteoporosis to 250 in dense bone."""
+    return 70 + 180 * quality
 
 
-def texture(shortest_mm: float, longest_mm: float, spacing_mm: float, rng: np.random.Generator) -> Float32[np.ndarray, "t t t"]:
+def marrow_texture(spacing_mm: float, rng: np.random.Generator) -> Float32[np.ndarray, "t t t"]:
+    """Return the relative unevenness of marrow: trabeculae, and regions that carry more or less load."""
+    return 0.28 * texture(1.5, 5, spacing_mm, rng) + 0.15 * texture(8, 25, spacing_mm, rng)
+
+
+def texture(
+    shortest_mm: float, longest_mm: float, spacing_mm: float, rng: np.random.Generator
+) -> Float32[np.ndarray, "t t t"]:
     """Return a repeating block of noise of unit deviation with wavelengths in a band.
 
     Waves shorter than two voxels cannot be shown; where the whole band is, the shortest that can stand in for it.

@@ -4,87 +4,19 @@ Every muscle, vessel and organ is a track: an ellipse for each slice. Tracks are
 earlier ones, with edges one voxel soft. Sizes follow anatomy atlases by eye; none is measured from a patient.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float, Float32
-from numba import njit, prange
 
-from drrkit.geometry.rigid import Matrix4
 from drrkit.phantom.parameters import PhantomParameters
+from drrkit.phantom.tracks import Column, Track, beside, blob, paint
 from drrkit.volume import AIR_HU
-
-Heights = Float[np.ndarray, " z"]
 
 FAT_HU, MUSCLE_HU, SKIN_HU, VESSEL_HU, KIDNEY_HU, LIVER_HU, SPLEEN_HU = -100.0, 55.0, 25.0, 42.0, 32.0, 58.0, 48.0
 BOWEL_HU, GAS_HU, LUNG_HU, FLUID_HU = 30.0, -950.0, -820.0, 12.0
 SKIN_MM = 2.0
 BOWEL_LOOPS = 60
-
-
-@dataclass(frozen=True, eq=False)
-class Track:
-    """One structure through all slices.
-
-    Args:
-        x_mm: (Z,) its center in the world; y_mm the same.
-        y_mm: Center.
-        wide_mm: (Z,) half width; 0 where the structure is absent.
-        deep_mm: (Z,) half depth.
-        turn_rad: (Z,) rotation of the ellipse about the long axis.
-        roundness: 2 for an ellipse, more for a rounded box.
-        hu: Its tissue.
-    """
-
-    x_mm: Heights
-    y_mm: Heights
-    wide_mm: Heights
-    deep_mm: Heights
-    turn_rad: Heights
-    roundness: float
-    hu: float
-
-
-@dataclass(frozen=True, eq=False)
-class Column:
-    """Where the spine runs: the frame that soft tissue follows, at the heights of the slices.
-
-    Args:
-        z_mm: (Z,) heights of the slices in the world, from foot to head.
-        level: (Z,) height in vertebrae: 0 at the middle of L1, 4 at that of L5, beyond in proportion.
-        x_mm: (Z,) middle of the bodies.
-        y_mm: (Z,) the same.
-        turn_rad: (Z,) axial rotation.
-        straight_x_mm: Middle of the trunk, which follows a scoliosis only in part.
-    """
-
-    z_mm: Heights
-    level: Heights
-    x_mm: Heights
-    y_mm: Heights
-    turn_rad: Heights
-    straight_x_mm: Heights
-
-
-def spinal_column(z_mm: Heights, poses: Mapping[str, Matrix4]) -> Column:
-    """Interpolate the vertebrae's poses over the slices.
-
-    Args:
-        z_mm: Heights of the slices.
-        poses: ``world_from_vertebra`` from T11 to L5.
-    """
-    from_foot = [poses[level] for level in ("L5", "L4", "L3", "L2", "L1", "T12", "T11")]
-    centers = np.array([pose[:3, 3] for pose in from_foot])
-    turns = np.array([np.arctan2(pose[1, 0], pose[0, 0]) for pose in from_foot])
-    numbers = np.array([4.0, 3, 2, 1, 0, -1, -2])
-    spacing_mm = (centers[-1, 2] - centers[0, 2]) / 6
-    # Below L5 the tissue keeps L5's place, while its height counts on.
-    level = np.interp(z_mm, centers[:, 2], numbers)
-    level += np.maximum(centers[0, 2] - z_mm, 0) / spacing_mm - np.maximum(z_mm - centers[-1, 2], 0) / spacing_mm
-    x_mm, y_mm = np.interp(z_mm, centers[:, 2], centers[:, 0]), np.interp(z_mm, centers[:, 2], centers[:, 1])
-    straight_x_mm = centers[:, 0].mean() + 0.35 * (x_mm - centers[:, 0].mean())
-    return Column(z_mm, level, x_mm, y_mm, np.interp(z_mm, centers[:, 2], turns), straight_x_mm)
 
 
 def paint_torso(
@@ -112,11 +44,7 @@ def paint_torso(
         *_muscles(column, parameters),
         *_canal(column, parameters),
     ]
-    table = np.zeros((len(column.z_mm), len(tracks), 8), dtype=np.float64)
-    for number, track in enumerate(tracks):
-        values = [track.x_mm, track.y_mm, track.wide_mm, track.deep_mm, np.cos(track.turn_rad), np.sin(track.turn_rad)]
-        table[:, number] = np.stack([*values, np.full_like(track.x_mm, track.roundness), np.full_like(track.x_mm, track.hu)], axis=-1)
-    _paint(hu, table, x_mm, y_mm)
+    paint(hu, tracks, x_mm, y_mm)
 
 
 class Outline:
@@ -148,7 +76,9 @@ class Outline:
         level = np.zeros_like(self.x_mm)
         layers = [(self.fat_mm + SKIN_MM, SKIN_HU), (self.fat_mm, FAT_HU), (0.0, MUSCLE_HU), (-self.wall_mm, FAT_HU)]
         for out_mm, tissue_hu in layers:
-            yield Track(self.x_mm, self.y_mm, self.inner_wide_mm + out_mm, self.inner_deep_mm + out_mm, level, 2.4, tissue_hu)
+            yield Track(
+                self.x_mm, self.y_mm, self.inner_wide_mm + out_mm, self.inner_deep_mm + out_mm, level, 2.4, tissue_hu
+            )
 
     def extent_mm(self) -> tuple[float, float, float, float]:
         """Return the skin's least and largest x and y."""
@@ -168,43 +98,67 @@ def _abdomen(
     lung = np.clip((-level - 0.4) / 0.8, 0, 1)
     for side in (1.0, -1.0):
         x = outline.x_mm + side * 0.52 * cavity_wide
-        yield Track(x, outline.y_mm + 0.25 * cavity_deep, lung * 0.42 * cavity_wide, lung * 0.66 * cavity_deep, 0 * x, 2.0, LUNG_HU)
+        yield Track(
+            x,
+            outline.y_mm + 0.25 * cavity_deep,
+            lung * 0.42 * cavity_wide,
+            lung * 0.66 * cavity_deep,
+            0 * x,
+            2.0,
+            LUNG_HU,
+        )
         dome = np.where(lung > 0, 1.0 - 0.10 * np.clip(-level - 0.8, 0, 3), 0.0)
-        yield Track(x, outline.y_mm - 0.02 * cavity_deep, dome * 0.42 * cavity_wide, dome * 0.72 * cavity_deep, 0 * x, 2.0, FAT_HU)
+        yield Track(
+            x,
+            outline.y_mm - 0.02 * cavity_deep,
+            dome * 0.42 * cavity_wide,
+            dome * 0.72 * cavity_deep,
+            0 * x,
+            2.0,
+            FAT_HU,
+        )
     for _ in range(BOWEL_LOOPS):
         place = np.array([rng.uniform(-0.62, 0.62), rng.uniform(-0.68, 0.0), rng.uniform(0.3, 6.0)])
-        radius = size * rng.uniform(11, 24)
+        loop_mm = size * rng.uniform(11, 24)
         stretch = rng.uniform(0.8, 1.5, 3)
         gas = rng.random() < 0.55 * parameters.bowel_gas
         x, y = outline.x_mm + place[0] * cavity_wide, outline.y_mm + place[1] * cavity_deep
-        yield _blob(column, x, y, place[2], radius * stretch, BOWEL_HU + rng.normal(0, 8))
+        yield blob(column, x, y, place[2], loop_mm * stretch, BOWEL_HU + rng.normal(0, 8))
         if gas:
-            yield _blob(column, x, y - 0.2 * radius, place[2], 0.75 * radius * stretch, GAS_HU)
+            yield blob(column, x, y - 0.2 * loop_mm, place[2], 0.75 * loop_mm * stretch, GAS_HU)
     # Colon on both sides, liver on the right, spleen and stomach on the left.
     for side in (1.0, -1.0):
         x = outline.x_mm + side * 0.78 * cavity_wide
-        yield _blob(column, x, outline.y_mm + 0.05 * cavity_deep, 2.5, size * np.array([21, 24, 85]), BOWEL_HU)
+        yield blob(column, x, outline.y_mm + 0.05 * cavity_deep, 2.5, size * np.array([21, 24, 85]), BOWEL_HU)
         if parameters.bowel_gas > 0.15:
             gas_mm = size * np.array([13, 14, 26]) * (0.6 + 0.6 * parameters.bowel_gas)
-            yield _blob(column, x, outline.y_mm - 0.05 * cavity_deep, rng.uniform(1.8, 3.5), gas_mm, GAS_HU)
+            yield blob(column, x, outline.y_mm - 0.05 * cavity_deep, rng.uniform(1.8, 3.5), gas_mm, GAS_HU)
     tall = rng.uniform(0.9, 1.15)
     liver = size * np.array([66, 84, 95 * tall])
-    yield _blob(column, outline.x_mm - 0.50 * cavity_wide, outline.y_mm - 0.05 * cavity_deep, -1.3, liver, LIVER_HU)
+    yield blob(column, outline.x_mm - 0.50 * cavity_wide, outline.y_mm - 0.05 * cavity_deep, -1.3, liver, LIVER_HU)
     spleen = size * np.array([28, 42, 55])
-    yield _blob(column, outline.x_mm + 0.72 * cavity_wide, outline.y_mm + 0.3 * cavity_deep, -1.2, spleen, SPLEEN_HU)
+    yield blob(column, outline.x_mm + 0.72 * cavity_wide, outline.y_mm + 0.3 * cavity_deep, -1.2, spleen, SPLEEN_HU)
     stomach = size * np.array([42, 38, 48])
-    yield _blob(column, outline.x_mm + 0.38 * cavity_wide, outline.y_mm - 0.42 * cavity_deep, -0.8, stomach, BOWEL_HU)
+    yield blob(column, outline.x_mm + 0.38 * cavity_wide, outline.y_mm - 0.42 * cavity_deep, -0.8, stomach, BOWEL_HU)
     for side in (1.0, -1.0):
         height = 0.7 + rng.normal(0, 0.2) + (0.0 if side > 0 else 0.35)
         x = column.x_mm + side * size * (64 + 6 * (level - height))
-        yield _blob(column, x, column.y_mm + 6 * size, height, size * np.array([27, 25, 55]), KIDNEY_HU)
-        yield _blob(column, x - side * 8 * size, column.y_mm + 3 * size, height, size * np.array([10, 9, 28]), FAT_HU)
+        yield blob(column, x, column.y_mm + 6 * size, height, size * np.array([27, 25, 55]), KIDNEY_HU)
+        yield blob(column, x - side * 8 * size, column.y_mm + 3 * size, height, size * np.array([10, 9, 28]), FAT_HU)
     # Aorta on the left and vena cava on the right part into iliac vessels below L4.
     front = column.y_mm - 31 * size
     parted = np.clip(level - 3.4, 0, None)
     for side, radius_mm in ((1.0, 9.5), (-1.0, 11.0)):
         radius = np.full_like(level, radius_mm * size * rng.uniform(0.9, 1.12)) * np.where(parted > 0, 0.75, 1.0)
-        yield Track(column.x_mm + side * size * (12 + 20 * parted), front + 9 * parted, radius, radius, 0 * level, 2.0, VESSEL_HU)
+        yield Track(
+            column.x_mm + side * size * (12 + 20 * parted),
+            front + 9 * parted,
+            radius,
+            radius,
+            0 * level,
+            2.0,
+            VESSEL_HU,
+        )
 
 
 def _muscles(column: Column, parameters: PhantomParameters) -> Iterator[Track]:
@@ -215,76 +169,50 @@ def _muscles(column: Column, parameters: PhantomParameters) -> Iterator[Track]:
     pelvis = np.clip((level - 3.6) / 1.5, 0, 1)
     for side in (1.0, -1.0):
         # Gluteal muscles cover the iliac wings from behind and outside.
-        yield _beside(column, side * size * 92, size * (30 + 6 * pelvis), strong * 62 * pelvis, strong * 46 * pelvis, -0.6 * side, MUSCLE_HU)
+        yield beside(
+            column,
+            side * size * 92,
+            size * (30 + 6 * pelvis),
+            strong * 62 * pelvis,
+            strong * 46 * pelvis,
+            -0.6 * side,
+            MUSCLE_HU,
+        )
         iliacus = np.clip((level - 3.8) / 1.2, 0, 1)
-        yield _beside(column, side * size * 88, -size * 14, strong * 34 * iliacus, strong * 15 * iliacus, 0.9 * side, MUSCLE_HU)
+        yield beside(
+            column, side * size * 88, -size * 14, strong * 34 * iliacus, strong * 15 * iliacus, 0.9 * side, MUSCLE_HU
+        )
         quadratus = np.clip(np.minimum(level + 0.2, 4.2 - level), 0, 1)
-        yield _beside(column, side * size * (54 + 5 * level), size * 26, strong * 19 * quadratus, strong * 9 * quadratus, 0.25 * side, MUSCLE_HU)
+        yield beside(
+            column,
+            side * size * (54 + 5 * level),
+            size * 26,
+            strong * 19 * quadratus,
+            strong * 9 * quadratus,
+            0.25 * side,
+            MUSCLE_HU,
+        )
         psoas = np.interp(level, [-0.6, 0.3, 2, 3.5, 5, 7], [0, 9, 17, 22, 21, 19])
         out = np.interp(level, [0, 2, 4, 7], [29, 35, 43, 62])
         ahead = np.interp(level, [0, 4, 7], [4, 2, -38])
-        yield _beside(column, side * size * out, size * ahead, strong * 0.82 * psoas, strong * 1.1 * psoas, 0 * level, MUSCLE_HU)
+        yield beside(
+            column, side * size * out, size * ahead, strong * 0.82 * psoas, strong * 1.1 * psoas, 0 * level, MUSCLE_HU
+        )
         # Erector spinae and multifidus, a fat plane apart.
-        yield _beside(column, side * size * 42, size * 47, strong * 31 * back, strong * 20 * back, 0.18 * side, FAT_HU)
-        yield _beside(column, side * size * 44, size * 47, strong * 29 * back, strong * 18.5 * back, 0.18 * side, MUSCLE_HU)
-        yield _beside(column, side * size * 17, size * 48, strong * 15 * np.sqrt(back), strong * 20 * back, -0.1 * side, MUSCLE_HU)
+        yield beside(column, side * size * 42, size * 47, strong * 31 * back, strong * 20 * back, 0.18 * side, FAT_HU)
+        yield beside(
+            column, side * size * 44, size * 47, strong * 29 * back, strong * 18.5 * back, 0.18 * side, MUSCLE_HU
+        )
+        yield beside(
+            column, side * size * 17, size * 48, strong * 15 * np.sqrt(back), strong * 20 * back, -0.1 * side, MUSCLE_HU
+        )
     # Interspinous ligaments fill the midline between the spinous processes.
-    yield _beside(column, 0.0, size * 52, 2.5 * size * np.sqrt(back), 17 * size * back, 0 * level, MUSCLE_HU)
+    yield beside(column, 0.0, size * 52, 2.5 * size * np.sqrt(back), 17 * size * back, 0 * level, MUSCLE_HU)
 
 
 def _canal(column: Column, parameters: PhantomParameters) -> Iterator[Track]:
     """Yield epidural fat and the dural sac."""
     size, level = parameters.size, column.level
     narrowing = np.interp(level, [-2, 4, 6, 8], [1.0, 1.0, 0.7, 0.4])
-    yield _beside(column, 0.0, size * 24.5, size * 11.5 * narrowing, size * 8.5 * narrowing, 0 * level, FAT_HU)
-    yield _beside(column, 0.0, size * 23.0, size * 9.0 * narrowing, size * 6.6 * narrowing, 0 * level, FLUID_HU)
-
-
-def _beside(
-    column: Column, x_mm: Heights | float, y_mm: Heights | float, wide: Heights, deep: Heights, turn: Heights | float, hu: float
-) -> Track:
-    """Place a track in the frame of the spine."""
-    cos, sin = np.cos(column.turn_rad), np.sin(column.turn_rad)
-    x, y = column.x_mm + cos * x_mm - sin * y_mm, column.y_mm + sin * x_mm + cos * y_mm
-    return Track(x, y, np.asarray(wide, dtype=np.float64), np.asarray(deep, dtype=np.float64), column.turn_rad + turn, 2.2, hu)
-
-
-def _blob(column: Column, x_mm: Heights, y_mm: Heights, level: float, radii_mm: Float[np.ndarray, " 3"], hu: float) -> Track:
-    """Cut an ellipsoid, whose middle lies at a level, into the slices' ellipses."""
-    middle_mm = np.interp(level, column.level[::-1], column.z_mm[::-1])
-    section = np.sqrt(np.clip(1 - ((column.z_mm - middle_mm) / radii_mm[2]) ** 2, 0, 1))
-    return Track(x_mm, y_mm, radii_mm[0] * section, radii_mm[1] * section, np.zeros_like(section), 2.0, hu)
-
-
-@njit(cache=True, parallel=True)
-def _paint(hu: np.ndarray, table: np.ndarray, x_mm: np.ndarray, y_mm: np.ndarray) -> None:
-    step = abs(x_mm[1] - x_mm[0])
-    for z in prange(hu.shape[0]):
-        for track in range(table.shape[1]):
-            center_x, center_y, wide, deep, cos, sin, roundness, tissue = table[z, track]
-            if wide < 0.5 or deep < 0.5:
-                continue
-            # The turned ellipse's own box, a voxel larger.
-            reach_x, reach_y = abs(cos) * wide + abs(sin) * deep + step, abs(sin) * wide + abs(cos) * deep + step
-            first_x = max(int(np.ceil((center_x - reach_x - x_mm[0]) / step)), 0)
-            last_x = min(int(np.floor((center_x + reach_x - x_mm[0]) / step)), x_mm.shape[0] - 1)
-            first_y = max(int(np.ceil((center_y - reach_y - y_mm[0]) / step)), 0)
-            last_y = min(int(np.floor((center_y + reach_y - y_mm[0]) / step)), y_mm.shape[0] - 1)
-            edge = step / min(wide, deep)
-            for row in range(first_y, last_y + 1):
-                v = y_mm[row] - center_y
-                for place in range(first_x, last_x + 1):
-                    u = x_mm[place] - center_x
-                    along, over = abs(cos * u + sin * v) / wide, abs(cos * v - sin * u) / deep
-                    # A superellipse lies between the ellipse and the box, so powers are needed near its edge only.
-                    radius = np.sqrt(along * along + over * over)
-                    if radius < 1 - edge:
-                        hu[z, row, place] = tissue
-                        continue
-                    if max(along, over) > 1 + edge:
-                        continue
-                    if roundness != 2.0:
-                        radius = (along**roundness + over**roundness) ** (1 / roundness)
-                    distance = (radius - 1) * np.sqrt(u * u + v * v) / radius
-                    share = min(max(0.5 - distance / step, 0.0), 1.0)
-                    hu[z, row, place] += np.float32(share * (tissue - hu[z, row, place]))
+    yield beside(column, 0.0, size * 24.5, size * 11.5 * narrowing, size * 8.5 * narrowing, 0 * level, FAT_HU)
+    yield beside(column, 0.0, size * 23.0, size * 9.0 * narrowing, size * 6.6 * narrowing, 0 * level, FLUID_HU)

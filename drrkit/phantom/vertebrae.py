@@ -1,6 +1,7 @@
 """From parameters to vertebrae: meshes in correspondence, landmarks and poses, without any voxels."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float, Int32, UInt8
@@ -14,8 +15,17 @@ from drrkit.phantom.named_points import named_points
 from drrkit.phantom.parameters import PhantomParameters
 from drrkit.phantom.pelvis import Bone, sacral_facets, sacrum_averaging, sacrum_template
 from drrkit.phantom.shape import VertebraShape, both_sides, superior_facet
-from drrkit.phantom.spine import STACK, across_joint, disc_angles_deg, fitted_facets, fitted_spinous, spine_poses, with_fracture
-from drrkit.phantom.template import landmarks, template, template_averaging
+from drrkit.phantom.spine import (
+    STACK,
+    across_joint,
+    disc_angles_deg,
+    fitted_facets,
+    fitted_spinous,
+    spine_poses,
+    with_fracture,
+)
+from drrkit.phantom.surface import uncrumpled
+from drrkit.phantom.template import landmarks, template, template_averaging, template_neighbors
 
 CLEARANCE_MM = 1.0  # the least distance between neighboring vertebrae
 
@@ -82,7 +92,7 @@ def make_spine(parameters: PhantomParameters) -> Spine:
         inferior = {side: across_joint(facet, upper_from_lower) for side, facet in below.items()}
         below = uneven_facets(both_sides(superior_facet(shapes[level])), parameters.individuality, rng)
         points = named_points(shapes[level], below, inferior)
-        local = shared.basis @ asymmetric(points, parameters.individuality, rng)
+        local = shared.surface(asymmetric(points, parameters.individuality, rng))
         local += unevenness(shared.vertices, parameters.individuality, rng)
         local += spurs(shared.vertices, shared.rim, parameters.osteophyte_mm, rng)
         vertices[level] = rigid.apply(poses[level], local)
@@ -91,7 +101,7 @@ def make_spine(parameters: PhantomParameters) -> Spine:
     sacrum_world = _keep_apart(vertices, sacrum_world)
     vertebrae = {}
     for level in MODELED_LEVELS:
-        world = vertices[level]
+        world = uncrumpled(vertices[level], shared.faces, template_neighbors(), template_averaging())
         vertebrae[level] = Vertebra(
             level, world, shared.faces, shared.regions, landmarks(world), poses[level], shapes[level]
         )
@@ -103,9 +113,9 @@ def _keep_apart(
 ) -> Float[np.ndarray, "m 3"]:
     """Separate neighbors from head to foot, the vertebrae in place; return the sacrum."""
     faces, smoothing = template().faces, template_averaging()
-    for upper, lower in zip(MODELED_LEVELS, MODELED_LEVELS[1:], strict=False):
-        surfaces = [Surface(vertices[level], faces, smoothing) for level in (upper, lower)]
-        vertices[upper], vertices[lower] = separated(*surfaces, CLEARANCE_MM)
+    for upper, lower in pairwise(MODELED_LEVELS):
+        above, below = (Surface(vertices[level], faces, smoothing) for level in (upper, lower))
+        vertices[upper], vertices[lower] = separated(above, below, CLEARANCE_MM)
     lowest = Surface(vertices["L5"], faces, smoothing)
     sacrum = Surface(sacrum_world, sacrum_template().faces, sacrum_averaging())
     vertices["L5"], moved = separated(lowest, sacrum, CLEARANCE_MM)

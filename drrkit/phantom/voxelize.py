@@ -32,27 +32,41 @@ def coverage(
 ) -> Coverage:
     """Voxelize a closed surface; what lies outside the grid is cut off.
 
-    Every ray along z enters and leaves the surface; between, the voxels fill. Entries and exits are counted with
-    their sign (the winding number), so folds and small self-intersections do no harm.
-
     Args:
         vertices_world: Millimeters.
         faces: Vertex numbers, counterclockwise from outside.
         voxel_from_world: The grid, axes parallel to the world's.
         shape: (Z, Y, X) of the grid.
     """
+    box, turns = winding(vertices_world, faces, voxel_from_world, shape)
+    return Coverage(box, np.clip(turns, 0, 1))
+
+
+def winding(
+    vertices_world: Float[np.ndarray, "n 3"],
+    faces: Int32[np.ndarray, "m 3"],
+    voxel_from_world: Float[np.ndarray, "4 4"],
+    shape: tuple[int, int, int],
+) -> tuple[tuple[slice, slice, slice], Float32[np.ndarray, "z y x"]]:
+    """Average over each voxel how often a surface winds around its points: 1 inside, 0 outside, else where it folds.
+
+    Every ray along z enters and leaves the surface; the entries and exits below a point, counted with their sign, are
+    the winding number there.
+
+    Returns:
+        The box of the grid (slices along z, y, x) that holds the surface, and the means of its voxels.
+    """
     voxels = rigid.apply(voxel_from_world, vertices_world)
     limit = np.array(shape[::-1])
     low = np.clip(np.floor(voxels.min(axis=0) + 0.5).astype(int), 0, limit)
     high = np.clip(np.floor(voxels.max(axis=0) + 0.5).astype(int) + 1, low, limit)
-    extent = high - low
-    box = tuple(slice(int(start), int(stop)) for start, stop in zip(low[::-1], high[::-1], strict=True))
-    if (extent == 0).any():
-        return Coverage((box[0], box[1], box[2]), np.zeros(tuple(extent[::-1]), dtype=np.float32))
+    x, y, z = (slice(int(start), int(stop)) for start, stop in zip(low, high, strict=True))
+    width, height, depth = (int(extent) for extent in high - low)
+    if 0 in (width, height, depth):
+        return (z, y, x), np.zeros((depth, height, width), dtype=np.float32)
     # Half a voxel up, so that cell k spans [k, k + 1).
-    change = _crossings(voxels - low + 0.5, faces, int(extent[0]), int(extent[1]), int(extent[2]))
-    share = np.cumsum(change[:-1], axis=0, dtype=np.float32)
-    return Coverage((box[0], box[1], box[2]), np.clip(share, 0, 1))
+    change = _crossings(voxels - low + 0.5, faces, width, height, depth)
+    return (z, y, x), np.cumsum(change[:-1], axis=0, dtype=np.float32)
 
 
 @njit(cache=True)
