@@ -1,12 +1,12 @@
 import cv2
 import numpy as np
 import pytest
-from toys import SETTINGS, view_rig, write_toy
 
 from drrkit.dataset.plan import make_plan
 from drrkit.dataset.run import render_dataset
 from drrkit.errors import InputError
 from drrkit.figures import patient_letters, write_overview
+from toys import SETTINGS, view_rig, write_toy
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 """A toy patient: a soft box with two bony blocks, L1 above L2, on a grid that is small enough to render at once."""
 
 import numpy as np
-from drrkit.geometry.viewsets import View, ViewSet
-from drrkit.io.ct import write_ct, write_labels
 
 from drrkit.dataset.plan import Settings, Source
 from drrkit.dataset.rig import ViewRig
 from drrkit.geometry.carm import CArm
+from drrkit.geometry.viewsets import View, ViewSet
+from drrkit.io.ct import write_ct, write_labels
 from drrkit.volume import LEVEL_CODES, Volume
 
 CARM = CArm(1000.0, 600.0, 24, 20, (6.0, 6.0))

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from drrkit.projection.renderer import render
 
 from drrkit.dataset import run
 from drrkit.dataset.plan import make_plan
@@ -14,6 +13,7 @@ from drrkit.dataset.run import render_dataset
 from drrkit.errors import InputError
 from drrkit.io.manifest import JOURNAL_NAME, read_manifest, write_manifest
 from drrkit.io.store import LOCK_NAME, read_cameras, read_image, read_mask, write_image
+from drrkit.projection.renderer import render
 from toys import SETTINGS, toy_volume, view_rig, write_toy
 
 VIEWS = [("ap", 0, 0), ("lat", 90, 0), ("obl", 40, 10)]
