@@ -46,6 +46,6 @@ bench: setup  ## time our renderers beside the installed peers
 lock: setup  ## write requirements.lock anew from pyproject.toml
 	$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
-clean:  ## remove what the pipeline and the tools wrote, not the environment
-	rm -rf data results/render .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+clean:  ## remove data and caches, not the environment, not results/
+	rm -rf data/sample data/phantom data/cohort data/render .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
