@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float32, Int16, UInt8
 
 from drrkit.errors import InputError
+from drrkit.projection.rays import KERNELS
 from drrkit.volume import AIR_HU, Volume
 
 Tissue = Literal["bone", "vertebrae", "full"]
@@ -93,9 +94,10 @@ def attenuation_map(
     table = attenuation_table(tissue, bone_threshold_hu, energy_kev, ct_energy_kev)
     attenuation = np.empty(volume.shape, np.float32)
     look_up = _look_up_integers if volume.hu.dtype == np.int16 else _look_up_floats
-    look_up(np.ascontiguousarray(volume.hu).reshape(-1), table, attenuation.reshape(-1))
-    if tissue == "vertebrae" and volume.labels is not None:
-        _clear_unlabelled(np.ascontiguousarray(volume.labels).reshape(-1), attenuation.reshape(-1))
+    with KERNELS:
+        look_up(np.ascontiguousarray(volume.hu).reshape(-1), table, attenuation.reshape(-1))
+        if tissue == "vertebrae" and volume.labels is not None:
+            _clear_unlabelled(np.ascontiguousarray(volume.labels).reshape(-1), attenuation.reshape(-1))
     return attenuation
 
 

@@ -4,12 +4,15 @@ import numba
 import numpy as np
 from jaxtyping import Float, Int, Num
 
+from drrkit.projection.rays import KERNELS
+
 Slices = tuple[slice, slice, slice]
 
 
 def nonzero_box(voxels: Num[np.ndarray, "z y x"]) -> Slices:
     """Bound the voxels that are not exactly zero; three empty slices where there are none."""
-    bounds = _nonzero_bounds(voxels)
+    with KERNELS:
+        bounds = _nonzero_bounds(voxels)
     if bounds[0, 0] > bounds[0, 1]:
         return slice(0, 0), slice(0, 0), slice(0, 0)
     z, y, x = (slice(int(first), int(last) + 1) for first, last in bounds)

@@ -125,8 +125,15 @@ def prepare(
     attenuation = attenuation_map(
         volume, tissue, bone_threshold_hu=bone_threshold_hu, energy_kev=energy_kev, ct_energy_kev=ct_energy_kev
     )
+    return prepare_attenuation(attenuation, volume.world_from_voxel)
+
+
+def prepare_attenuation(
+    attenuation: Float32[np.ndarray, "z y x"], world_from_voxel: Float[np.ndarray, "4 4"]
+) -> Prepared:
+    """Cut any attenuation (Z, Y, X) in mm^-1 to what is not zero, once for many views."""
     box = nonzero_box(attenuation)
-    return Prepared(_laid_out(attenuation[box]), np.linalg.inv(world_from_box(volume.world_from_voxel, box)))
+    return Prepared(_laid_out(attenuation[box]), np.linalg.inv(world_from_box(world_from_voxel, box)))
 
 
 def project(

