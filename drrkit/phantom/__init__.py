@@ -5,7 +5,7 @@ Nothing here was measured from a patient; docs/phantom.md says what it is and wh
 
 from typing import TYPE_CHECKING
 
-from drrkit.phantom.parameters import ADULTS, SHIFTED, PhantomParameters, Spread, sample_parameters
+from drrkit.phantom.parameters import ADULTS, POPULATIONS, SHIFTED, PhantomParameters, Spread, sample_parameters
 
 if TYPE_CHECKING:
     from drrkit.phantom.phantom import Phantom, make_phantom
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ADULTS",
+    "POPULATIONS",
     "SHIFTED",
     "Phantom",
     "PhantomParameters",

@@ -22,7 +22,6 @@ from drrkit.volume import LUMBAR_LEVELS
 
 MEDIAN_TOLERANCE = 0.25  # of the published interval's width, between the medians
 LEAST_OVERLAP = 0.5  # of the two intervals, as intersection over union
-INNER_SHARE = 0.8  # of our interval that must lie inside a published range
 
 
 @dataclass(frozen=True)

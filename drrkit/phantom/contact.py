@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from drrkit.phantom.surface import vertex_normals
 
-Vertices = Float[np.ndarray, "n 3"]
+Vertices = Float[np.ndarray, "_ 3"]
 
 ROUNDS = 12
 REACH_MM = 4.0  # further apart than this, or deeper in each other, surfaces are not looked at

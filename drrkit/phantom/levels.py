@@ -48,7 +48,7 @@ TYPICAL_DISC_MM = dict(zip(MODELED_LEVELS, (5.8, 6.8, 7.8, 8.3, 9.2, 10.1, 9.4),
 
 # Standard deviations of individuals about the typical measure, relative to it, beyond their size.
 INDIVIDUAL_SPREAD: dict[str, float] = {
-    "body_width_mm": 0.04, "body_depth_mm": 0.04, "body_height_mm": 0.035, "waist_mm": 0.15, "end_plate_depth_mm": 0.2,
+    "body_width_mm": 0.04, "body_depth_mm": 0.04, "body_height_mm": 0.035, "waist_mm": 0.25, "end_plate_depth_mm": 0.2,
     "pedicle_distance_mm": 0.06, "pedicle_width_mm": 0.12, "pedicle_height_mm": 0.07, "pedicle_back_mm": 0.07,
     "canal_depth_mm": 0.07, "lamina_height_mm": 0.07, "facet_separation_mm": 0.05, "facet_back_mm": 0.05,
     "facet_rise_mm": 0.06, "facet_angle_deg": 0.15, "articular_scale": 0.05, "transverse_span_mm": 0.06,

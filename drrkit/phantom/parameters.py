@@ -181,6 +181,8 @@ SHIFTED: dict[str, Spread] = ADULTS | {
     "blur_mm": Spread(0.7, 0.12, 0.4, 1.1),
 }
 
+POPULATIONS: dict[str, dict[str, Spread]] = {"adults": ADULTS, "shifted": SHIFTED}
+
 _SLIP_LEVELS = (("L3", 0.15), ("L4", 0.55), ("L5", 0.3))
 _FRACTURE_LEVELS = (("L1", 0.4), ("L2", 0.25), ("L3", 0.15), ("L4", 0.1), ("L5", 0.1))
 _APEX_LEVELS = (("L1", 0.2), ("L2", 0.4), ("L3", 0.4))

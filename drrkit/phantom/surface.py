@@ -5,8 +5,8 @@ from jaxtyping import Float, Int32
 from numba import njit
 from scipy import sparse
 
-Vertices = Float[np.ndarray, "n 3"]
-Faces = Int32[np.ndarray, "m 3"]
+Vertices = Float[np.ndarray, "_ 3"]
+Faces = Int32[np.ndarray, "_ 3"]
 
 CRUMPLED = -0.1  # cosine between the normals of neighboring faces below which the surface counts as folded back
 SMOOTHING_ROUNDS = 30
