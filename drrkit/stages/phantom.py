@@ -7,19 +7,22 @@ from typing import Any
 
 import numpy as np
 
+from drrkit.errors import InputError
 from drrkit.io.ct import write_ct, write_labels
 from drrkit.io.store import write_bytes, write_json
 from drrkit.io.volumefile import write
 from drrkit.parameters import Parameters, read_parameters
 from drrkit.phantom.anatomy import REGION_CODES
+from drrkit.phantom.parameters import POPULATIONS, sample_parameters
 from drrkit.phantom.phantom import Phantom, make_phantom
 
 OUT = Path("data/phantom")
 
 
 class PhantomStageParameters(Parameters):
-    """Seeds ``first_seed`` and on, one phantom each."""
+    """Seeds ``first_seed`` and on, one individual each, drawn from a population of :mod:`drrkit.phantom`."""
 
+    population: str
     first_seed: int
     count: int
     spacing_mm: float
@@ -51,8 +54,12 @@ def write_phantom(phantom: Phantom, folder: Path) -> None:
 def main() -> None:
     """Write data/phantom."""
     parameters = read_parameters("phantom", PhantomStageParameters)
+    if parameters.population not in POPULATIONS:
+        raise InputError("params.yaml, phantom.population", parameters.population, " or ".join(POPULATIONS))
+    population = POPULATIONS[parameters.population]
     for seed in range(parameters.first_seed, parameters.first_seed + parameters.count):
-        write_phantom(make_phantom(seed, parameters.spacing_mm), OUT / f"phantom-{seed:04d}")
+        phantom = make_phantom(sample_parameters(seed, population), parameters.spacing_mm)
+        write_phantom(phantom, OUT / f"phantom-{seed:04d}")
 
 
 if __name__ == "__main__":
