@@ -91,3 +91,8 @@ def test_shipped_parameters_fit_their_strict_model(name):
     assert set(model.model_validate(PARAMS[name]).model_dump()) == set(PARAMS[name])
     with pytest.raises(ValidationError):
         model.model_validate(PARAMS[name] | {"no_such_parameter": 1})
+
+
+def test_compiled_code_is_no_dependency():
+    # numba and Python write __pycache__ beside the sources; without this, every first run would change the pipeline.
+    assert "__pycache__/" in (ROOT / ".dvcignore").read_text().splitlines()
