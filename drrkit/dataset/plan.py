@@ -123,6 +123,7 @@ def make_plan(out: Path, sources: Sequence[Source], rig: Rig, settings: Settings
     journal = read_journal(out)
     rows = read_manifest(out) | {row.id: row for row, _ in journal}
     records = _known_cameras(out, bool(rows)) | {record["id"]: record for _, record in journal}
+    view_hashes = {view_id: rig.fingerprint(view_id) for view_id in rig.view_ids}
     items = []
     for source in sources:
         common = {
@@ -134,9 +135,9 @@ def make_plan(out: Path, sources: Sequence[Source], rig: Rig, settings: Settings
             "energy_kev": settings.energy_kev,
             "backend": settings.backend,
         }
-        for view_id in rig.view_ids:
+        for view_id, view_sha256 in view_hashes.items():
             image_id = f"{source.ct_id}_{view_id}" if source.ct_id else view_id
-            identity = common | {"view_sha256": rig.fingerprint(view_id)}
+            identity = common | {"view_sha256": view_sha256}
             reason = _reason(out, rows.get(image_id), identity, image_id in records, verify)
             items.append(Item(image_id, source, view_id, identity, reason))
     ids = [item.image_id for item in items]

@@ -14,7 +14,7 @@ from drrkit.dataset.rig import Rig
 from drrkit.geometry.camera import Camera
 from drrkit.io import manifest
 from drrkit.io.ct import read_volume
-from drrkit.io.manifest import ManifestRow
+from drrkit.io.manifest import ManifestRow, image_path, mask_path
 from drrkit.io.store import sole_writer, write_cameras, write_image, write_mask, writing
 
 Entry = tuple[ManifestRow, dict[str, Any]]
@@ -77,7 +77,7 @@ def render_source(
         images = renderer.project(prepared, views, backend=settings.backend, device=settings.device)
         entries = []
         for item, camera, pixels in zip(batch, views, images, strict=True):
-            image = f"images/{item.image_id}.tif"
+            image = image_path(item.image_id)
             levels = silhouette.project_levels(labelled, camera)
             row = ManifestRow(
                 id=item.image_id,
@@ -89,7 +89,7 @@ def render_source(
                 visibility={level: round(seen.visibility, 6) for level, seen in levels.items()},
                 image_sha256=write_image(out / image, pixels),
                 masks_sha256={
-                    level: write_mask(out / "masks" / f"{item.image_id}_{level}.png", seen.mask)
+                    level: write_mask(out / mask_path(item.image_id, level), seen.mask)
                     for level, seen in levels.items()
                     if seen.box is not None
                 },

@@ -21,6 +21,16 @@ JOURNAL_NAME = ".journal.jsonl"
 Box = tuple[int, int, int, int]
 
 
+def image_path(image_id: str) -> str:
+    """Path of an image below the output folder."""
+    return f"images/{image_id}.tif"
+
+
+def mask_path(image_id: str, level: str) -> str:
+    """Path of one level's mask below the output folder."""
+    return f"masks/{image_id}_{level}.png"
+
+
 @dataclass(frozen=True)
 class ManifestRow:
     """One rendered image: what it shows, where it lies, and the hashes of all that went into it.
@@ -49,7 +59,7 @@ class ManifestRow:
 
     def mask_path(self, level: str) -> str:
         """Path of one level's mask below the output folder."""
-        return f"masks/{self.id}_{level}.png"
+        return mask_path(self.id, level)
 
     @property
     def files(self) -> list[str]:
