@@ -1,0 +1,1 @@
+"""Simulated acquisitions: everything made here is called simulated wherever it is written."""
