@@ -1,0 +1,100 @@
+"""What a simulated session is made of: donor, machine, how wrong the machine's read-outs are. Every number has a unit.
+
+The defaults of the errors are those of a mobile C-arm in an anatomy lab: positioner angles off by degrees, a center of
+rotation that nobody knows, an arm that bends as it turns, a specimen that lies askew.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from drrkit.geometry.carm import CArm
+from drrkit.geometry.presets import preset
+from drrkit.parameters import Parameters
+
+Device = Literal["flat-panel", "image-intensifier"]
+Instrument = Literal["k-wire", "pedicle-screw"]
+
+INTENSIFIER = CArm(
+    source_to_detector_mm=1000.0,
+    source_to_isocenter_mm=580.0,
+    height=1024,
+    width=1024,
+    pixel_spacing_mm=(330.0 / 1024, 330.0 / 1024),
+    source="No one machine: a mobile C-arm with an image intensifier of 33 cm, the largest field in use.",
+)
+
+# Flat panel: distances and pixels of a machine whose calibrated matrices are public.
+CARMS: dict[str, CArm] = {"flat-panel": preset("siemens-cios-spin"), "image-intensifier": INTENSIFIER}
+
+
+class PhantomDonor(Parameters):
+    """A procedural spine instead of a donor.
+
+    Args:
+        seed: Which individual.
+        population: ``adults`` or ``shifted`` (scoliosis, slip, height loss, soft bone: never trained on).
+        spacing_mm: Voxels that the X-rays are simulated from, finer than the CT's.
+    """
+
+    seed: int = Field(ge=0)
+    population: Literal["adults", "shifted"] = "shifted"
+    spacing_mm: float = 0.8
+
+
+class Errors(Parameters):
+    """How the machine and the table differ from what headers and protocol say; standard deviations.
+
+    Args:
+        angle_bias_deg: Of the read-out, the same in the whole session.
+        angle_noise_deg: Of the read-out, new in each exposure.
+        roll_deg: Turn of the image about the beam, slowly changing with the angle.
+        isocenter_mm: Where the center of rotation lies off L3, along each axis.
+        specimen_turn_deg: How askew the specimen lies, about each axis.
+        wobble_mm: How far the arm bends off its center of rotation as it turns.
+        sag_px: How far the principal point moves as the arm turns, at 1000 px detectors.
+        sag_mm: How far the distance to the detector changes as the arm turns.
+    """
+
+    angle_bias_deg: float = 1.5
+    angle_noise_deg: float = 0.7
+    roll_deg: float = 0.7
+    isocenter_mm: float = 12.0
+    specimen_turn_deg: float = 4.0
+    wobble_mm: float = 4.0
+    sag_px: float = 4.0
+    sag_mm: float = 3.0
+
+
+class SessionSettings(Parameters):
+    """One simulated session.
+
+    Args:
+        device: Which machine.
+        size_px: Rows and columns of the images; the detector keeps its millimeters.
+        views: A view set; ``orbit`` is the protocol's.
+        every: Keep each so-manieth view, for a short session.
+        ball_count: Steel balls in the soft tissue.
+        ball_diameter_mm: Their diameter.
+        ct_spacing_mm: Cubic voxels of the CT of a procedural donor as it is handed over.
+        ct_noise_hu: Its noise, beside the phantom's own.
+        relation: Whether stored pixels are linear or logarithmic in the beam.
+        table: Whether the specimen lies on a table that the beam crosses.
+        instruments: Metal in the field of view that is no ball, and is not in the CT.
+        seed: Of everything random.
+        errors: How wrong the machine is.
+    """
+
+    device: Device
+    size_px: int = Field(default=768, ge=128)
+    views: str = "orbit"
+    every: int = Field(default=1, ge=1)
+    ball_count: int = Field(default=20, ge=4)
+    ball_diameter_mm: float = Field(default=3.0, gt=0)
+    ct_spacing_mm: float = Field(default=0.8, gt=0)
+    ct_noise_hu: float = 8.0
+    relation: Literal["LIN", "LOG"] = "LIN"
+    table: bool = True
+    instruments: tuple[Instrument, ...] = ()
+    seed: int = Field(default=0, ge=0)
+    errors: Errors = Errors()
