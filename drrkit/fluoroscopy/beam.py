@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 from jaxtyping import Float, Float32
-from scipy import ndimage
 
 from drrkit.errors import InputError
 from drrkit.fluoroscopy.machine import Collimator, Detector, Machine
 from drrkit.fluoroscopy.materials import CSI, WATER, attenuation_per_mm
 from drrkit.fluoroscopy.spectrum import Spectrum
+from drrkit.fluoroscopy.spread import blur, smear
 from drrkit.geometry.camera import Camera
 
 # Photons are born this many mean free paths deep in the anode. Fitted to SpekPy 2.5.4 at 80 kVp, 3 mm of aluminum and
@@ -19,9 +19,6 @@ from drrkit.geometry.camera import Camera
 ANODE_DEPTH = 0.022
 # Behind this much water Machine.scatter_to_primary holds.
 REFERENCE_WATER_MM = 200.0
-# Scatter and glare are so smooth that they are computed on pixels of about this part of their width.
-_COARSENESS = 12
-_FWHM_PER_SIGMA = 2.3548
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +58,7 @@ def absorbed(path_lengths_mm: Mapping[str, Float32[np.ndarray, "h w"]], camera: 
     photon_kev = float(square.sum(dtype=np.float64) / energy.sum(dtype=np.float64))
     spot_mm = machine.focal_spot_mm * (machine.magnification - 1)
     for image in (energy, square):
-        blur(image, spot_mm / _FWHM_PER_SIGMA / side_mm)
+        blur(image, spot_mm / side_mm)
     energy += scatter_energy
     square += np.float32(photon_kev) * scatter_energy
     return Absorbed(energy, square)
@@ -159,29 +156,7 @@ def scatter(
     reference = -np.log(weights @ np.exp(-REFERENCE_WATER_MM * water) / weights.sum())
     lost = np.maximum(-np.log(np.maximum(transmission, np.float32(1e-30))), 0)
     origin = primary * lost * np.float32(machine.scatter_to_primary / reference)
-    return smear(origin, machine.scatter_fwhm_mm / _FWHM_PER_SIGMA / side_mm)
-
-
-def smear(image: Float32[np.ndarray, "h w"], sigma_px: float) -> Float32[np.ndarray, "h w"]:
-    """Spread an image by a wide Gaussian, on coarse pixels; nothing comes in from beyond the image."""
-    coarse = max(1, int(sigma_px / _COARSENESS))
-    height, width = image.shape
-    rows, columns = -(-height // coarse), -(-width // coarse)
-    padded = np.zeros((rows * coarse, columns * coarse), np.float32)
-    padded[:height, :width] = image
-    blocks = padded.reshape(rows, coarse, columns, coarse).mean(axis=(1, 3))
-    # Room around, so that the border of the result is interpolated and not held constant.
-    blocks = ndimage.gaussian_filter(np.pad(blocks, 2), sigma_px / coarse, mode="constant", truncate=4)
-    v = 2 + (np.arange(height) - (coarse - 1) / 2) / coarse
-    u = 2 + (np.arange(width) - (coarse - 1) / 2) / coarse
-    fine = ndimage.map_coordinates(blocks, np.meshgrid(v, u, indexing="ij"), np.float32, order=1)
-    return np.maximum(fine, 0)
-
-
-def blur(image: Float32[np.ndarray, "h w"], sigma_px: float) -> None:
-    """Blur an image in place by a Gaussian; nothing happens below a tenth of a pixel."""
-    if sigma_px > 0.1:
-        ndimage.gaussian_filter(image, sigma_px, output=image, mode="nearest", truncate=4)
+    return smear(origin, machine.scatter_fwhm_mm / side_mm)
 
 
 def pixel_side_mm(camera: Camera) -> float:

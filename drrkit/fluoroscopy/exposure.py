@@ -13,9 +13,10 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from drrkit.errors import InputError
-from drrkit.fluoroscopy.beam import absorbed, blur, open_field_energy, pixel_side_mm, shading, smear
+from drrkit.fluoroscopy.beam import absorbed, open_field_energy, pixel_side_mm, shading
 from drrkit.fluoroscopy.distortion import DetectorDistortion
 from drrkit.fluoroscopy.machine import Collimator, Detector, Machine, Optics, Technique
+from drrkit.fluoroscopy.spread import blur, glare
 from drrkit.geometry.camera import Camera
 from drrkit.radiograph import Radiograph
 
@@ -30,7 +31,6 @@ __all__ = [
     "open_field_counts",
 ]
 
-_FWHM_PER_SIGMA = 2.3548
 _NATIVE_SIDE_MM = 0.2  # of the pixels that Detector.electronic_noise_kev_mm2 is told for
 # Fewer photons than this in a pixel's mean are none: Poisson's law needs a mean above zero.
 _FEWEST = 1e-6
@@ -117,13 +117,14 @@ def automatic_exposure(
     for name, value in (("target_fraction", target_fraction), ("field_fraction", field_fraction)):
         if not 0 < value <= 1:
             raise InputError(f"automatic exposure {name}", value, "more than 0, at most 1")
-    # Every eighth ray tells the median well enough.
+    for material, lengths in path_lengths_mm.items():
+        if lengths.shape != (camera.height, camera.width):
+            size = (camera.height, camera.width)
+            raise InputError(f"path lengths of {material}", f"shape {lengths.shape}", f"the camera's {size}")
+    # A grid of about 64 x 64 rays tells the median well enough.
     step = max(1, min(camera.height, camera.width) // 64)
     few = {name: np.ascontiguousarray(lengths[::step, ::step]) for name, lengths in path_lengths_mm.items()}
-    sizes = {lengths.shape for lengths in few.values()} or {(-(-camera.height // step), -(-camera.width // step))}
-    if len(sizes) != 1:
-        raise InputError("path lengths", f"several shapes ({sorted(sizes)} thinned)", "one shape, the camera's")
-    view = camera.resized(*sizes.pop())
+    view = camera.resized(-(-camera.height // step), -(-camera.width // step))
     signal = absorbed(few, view, machine).energy
     if machine.detector.is_flat_fielded:
         signal = signal / shading(view, machine)
@@ -151,12 +152,13 @@ def _with_quantum_noise(
 
 
 def _spread_light(signal: Float32[np.ndarray, "h w"], detector: Detector, side_mm: float) -> None:
-    """Blur by the scintillator's point spread: a sharp Gaussian and, for the glare's part, a wide one."""
-    glare = smear(signal, detector.glare_radius_mm / side_mm) if detector.glare_fraction else None
-    blur(signal, detector.blur_fwhm_mm / _FWHM_PER_SIGMA / side_mm)
-    if glare is not None:
-        signal *= np.float32(1 - detector.glare_fraction)
-        signal += np.float32(detector.glare_fraction) * glare
+    """Blur by the scintillator's point spread: a sharp Gaussian and, for its part, the glare."""
+    fraction = np.float32(detector.glare_fraction)
+    veil = glare(signal, detector.glare_radius_mm / side_mm) if fraction else None
+    blur(signal, detector.blur_fwhm_mm / side_mm)
+    if veil is not None:
+        signal *= 1 - fraction
+        signal += fraction * veil
 
 
 def _moved(image: Float32[np.ndarray, "h w"], motion_px: tuple[float, float]) -> Float32[np.ndarray, "h w"]:

@@ -84,7 +84,7 @@ class Detector:
         swank: Swank factor: absorbed photons give uneven flashes, which makes noise stronger by 1 / sqrt(swank).
         blur_fwhm_mm: Full width at half maximum of the sharp part of the point spread.
         glare_fraction: Share of the light that spreads widely.
-        glare_radius_mm: How far: the standard deviation of that spread.
+        glare_radius_mm: How far; see :func:`drrkit.fluoroscopy.spread.glare`.
         electronic_noise_kev_mm2: Standard deviation of the electronics in one pixel of 0.2 mm side, as energy absorbed
             a mm2; pixels of other sides have it by 0.2 mm / side, as binning makes it.
         gain: Counts for each keV absorbed a mm2.
