@@ -1,0 +1,178 @@
+"""Alternate matching and bundle adjustment until both agree."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.sparse import csr_array
+
+from drrkit.geometry import rigid
+from protocols.calibration.bundle import Adjustment, Matches, adjust, jacobian
+from protocols.calibration.correspondence import Placement, assign, inside
+from protocols.calibration.model import SHARED, SessionState, predict
+from protocols.calibration.priors import Priors, priors
+from protocols.calibration.result import Observation
+from protocols.calibration.settings import CalibrationSettings
+
+# First rounds take every detection for this much less exact: the intrinsics are still the header's.
+_EASING = (6.0, 2.0)
+_FINAL_ROUNDS = 3
+_FEWEST = 4
+# Two shadows closer than this many radii run into each other, and neither center can be trusted.
+_TOUCHING_RADII = 2.2
+
+
+def starting_state(
+    observations: Sequence[Observation],
+    placements: Sequence[Placement],
+    balls: Float[np.ndarray, "m 3"],
+    distorted: bool,
+) -> SessionState:
+    """Take the search's cameras as a start; intrinsics are the header's, mirrored where the search says so."""
+    poses = np.array([placement.camera.camera_from_world for placement in placements])
+    middle = balls.mean(axis=0)
+    count = len(placements)
+    bends = np.array([placement.bends for placement in placements])
+    signs = np.sign([placement.camera.pixel_from_camera[0, 0] for placement in placements])
+    shared = np.zeros(SHARED)
+    if distorted:
+        shared[0] = np.median(bends[:, 0])
+    return SessionState(
+        nominal=tuple(placement.camera for placement in placements),
+        rotations=poses[:, :3, :3],
+        middles=np.array([rigid.apply(pose, middle) for pose in poses]),
+        middle_world=middle,
+        intrinsics=np.zeros((count, 3)),
+        twists=bends[:, 1] * signs if distorted else np.zeros(count),
+        balls=balls.copy(),
+        shared=shared,
+        distorted=distorted,
+    )
+
+
+def settle(
+    start: SessionState,
+    observations: Sequence[Observation],
+    pairs: Sequence[Mapping[int, int]],
+    balls_ct: Float[np.ndarray, "m 3"],
+    ball_sigmas_mm: Float[np.ndarray, " m"],
+    settings: CalibrationSettings,
+) -> tuple[Adjustment, Matches, list[dict[int, int]]]:
+    """Adjust, match anew with the better cameras, and adjust again.
+
+    Args:
+        start: State to begin with.
+        observations: One for each exposure of the state.
+        pairs: For each exposure the detection of each matched ball, to begin with.
+        balls_ct: Ball centers as the CT shows them.
+        ball_sigmas_mm: Standard deviation of their coordinates.
+        settings: Gates and priors.
+
+    Returns:
+        The last adjustment, its matches, and the same matches as pairs. Exposures that lost all but a few matches stay
+        in the state, held by the priors and their last pose.
+    """
+    known = priors(start.nominal, ball_sigmas_mm, settings)
+    state = start
+    current = [dict(pair) for pair in pairs]
+    matches = _gather(observations, current, settings, 1.0)
+    for easing in _EASING:
+        matches = _gather(observations, current, settings, easing)
+        adjustment = _adjusted(state, matches, balls_ct, known, settings)
+        state = adjustment.state
+        current = match_anew(adjustment, observations, settings, easing)
+    for _ in range(_FINAL_ROUNDS):
+        matches = _gather(observations, current, settings, 1.0)
+        adjustment = _adjusted(state, matches, balls_ct, known, settings)
+        state = adjustment.state
+        again = match_anew(adjustment, observations, settings, 1.0)
+        if again == current:
+            break
+        current = again
+    else:
+        matches = _gather(observations, current, settings, 1.0)
+        adjustment = _adjusted(state, matches, balls_ct, known, settings)
+    return adjustment, matches, current
+
+
+def match_anew(
+    adjustment: Adjustment, observations: Sequence[Observation], settings: CalibrationSettings, easing: float
+) -> list[dict[int, int]]:
+    """Match every exposure's detections to the balls where the adjusted cameras put them.
+
+    A ball is left out where another's shadow touches its own.
+    """
+    state = adjustment.state
+    count = len(state.balls)
+    current = []
+    for exposure, observation in enumerate(observations):
+        points = np.asarray(observation.points_px, dtype=np.float64)
+        pixels, sigmas_px = predicted(adjustment, exposure, np.arange(count))
+        camera = state.nominal[exposure]
+        radius_px = float(np.median(observation.radii_px))
+        apart = np.linalg.norm(pixels[:, None] - pixels[None], axis=2)
+        apart[np.diag_indices(count)] = np.inf
+        alone = np.nan_to_num(apart, nan=np.inf).min(axis=1, initial=np.inf) > _TOUCHING_RADII * radius_px
+        seen = np.flatnonzero(inside(camera, pixels) & alone)
+        far = np.linalg.norm(pixels[seen, None] - points[None], axis=2)
+        sigma = np.hypot(_sigmas(observation, settings, easing)[None] * adjustment.noise_scale, sigmas_px[seen, None])
+        gates = np.maximum(settings.gate_sigmas * sigma, settings.gate_min_px)
+        rows, columns = assign(far, np.minimum(gates, 4.0 * radius_px))
+        current.append({int(seen[row]): int(column) for row, column in zip(rows, columns, strict=True)})
+    return current
+
+
+def predicted(
+    adjustment: Adjustment, exposure: int, balls: Int[np.ndarray, " k"]
+) -> tuple[Float[np.ndarray, "k 2"], Float[np.ndarray, " k"]]:
+    """Where balls fall in one exposure, and the larger standard deviation of that, in pixels."""
+    state = adjustment.state
+    exposures = np.full(len(balls), exposure)
+    prediction = predict(state, exposures, state.balls[balls])
+    covariance = pixel_covariance(adjustment, jacobian(prediction, exposures, balls, state))
+    sigmas = np.sqrt(np.maximum(np.linalg.eigvalsh(np.nan_to_num(covariance))[:, 1], 0.0))
+    return prediction.pixels, sigmas * adjustment.noise_scale
+
+
+def pixel_covariance(adjustment: Adjustment, slopes: csr_array) -> Float[np.ndarray, "k 2 2"]:
+    """Carry the covariance of the parameters over to pixels whose (2 k, P) derivatives are given."""
+    spread = slopes @ adjustment.covariance
+    spread = spread.reshape(-1, 2, spread.shape[1])
+    dense = slopes.toarray().reshape(spread.shape)
+    return np.einsum("kip,kjp->kij", spread, dense)
+
+
+def _adjusted(
+    state: SessionState,
+    matches: Matches,
+    balls_ct: Float[np.ndarray, "m 3"],
+    known: Priors,
+    settings: CalibrationSettings,
+) -> Adjustment:
+    return adjust(state, matches, balls_ct, known, settings.robust_sigmas)
+
+
+def _sigmas(observation: Observation, settings: CalibrationSettings, easing: float) -> Float[np.ndarray, " n"]:
+    return np.hypot(observation.sigmas_px, settings.model_sigma_px) * easing + 0.15 * (easing - 1.0)
+
+
+def _gather(
+    observations: Sequence[Observation],
+    pairs: Sequence[Mapping[int, int]],
+    settings: CalibrationSettings,
+    easing: float,
+) -> Matches:
+    rows = [
+        (exposure, ball, point)
+        for exposure, matched in enumerate(pairs)
+        if len(matched) >= _FEWEST
+        for ball, point in sorted(matched.items())
+    ]
+    points = [observations[exposure].points_px[point] for exposure, _, point in rows]
+    sigmas = [_sigmas(observation, settings, easing) for observation in observations]
+    return Matches(
+        exposures=np.array([row[0] for row in rows], dtype=np.int64),
+        balls=np.array([row[1] for row in rows], dtype=np.int64),
+        points_px=np.array(points, dtype=np.float64).reshape(-1, 2),
+        sigmas_px=np.array([sigmas[exposure][point] for exposure, _, point in rows], dtype=np.float64),
+    )
