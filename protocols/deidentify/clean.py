@@ -46,6 +46,7 @@ def cleaned(source: Dataset, patient_id: str, pseudonyms: Pseudonyms, pixels_cle
     """
     image = Dataset()
     image.SOPClassUID = source.SOPClassUID
+    tally.kept["SOPClassUID"] += 1
     _copy_kept(source, image, patient_id, pseudonyms, frozenset(personal_words(source)), tally)
     simulated = source.get("DerivationDescription") == SIMULATED_COMMENT
     pseudonym = pseudonyms.patient(patient_id)
@@ -53,6 +54,7 @@ def cleaned(source: Dataset, patient_id: str, pseudonyms: Pseudonyms, pixels_cle
     image.PatientName = f"{SIMULATED if simulated else 'ANONYMOUS'}^{pseudonym}"
     for keyword in whitelist.EMPTIED:
         setattr(image, keyword, "")
+    image.setdefault("StudyDate", "")
     if "FrameOfReferenceUID" in image:
         image.PositionReferenceIndicator = ""
     if simulated:
@@ -94,7 +96,8 @@ def _copy_kept(
         else:
             kept = _checked(keyword, tag, source, personal)
         if kept is None:
-            tally.removed["value"] += 1
+            tally.removed["unfit"] += 1
+            tally.unfit[keyword] += 1
             continue
         image[tag] = kept
         tally.kept[keyword] += 1
@@ -172,14 +175,15 @@ def _numbers(tag: BaseTag, vr: str, items: list[Any]) -> DataElement | None:
 
 def _short_numbers(tag: BaseTag, source: Dataset, items: list[Any]) -> DataElement | None:
     """Copy 16-bit numbers, signed or not, which files without VRs leave as bytes."""
+    signed = source.get("PixelRepresentation") == 1
     if len(items) == 1 and isinstance(items[0], bytes) and len(items[0]) % 2 == 0:
-        items = np.frombuffer(items[0], "<i2" if source.get("PixelRepresentation") == 1 else "<u2").tolist()
+        items = np.frombuffer(items[0], "<i2" if signed else "<u2").tolist()
     if not items or not all(isinstance(item, int) and -0x8000 <= item <= 0xFFFF for item in items):
         return None
-    if min(items) >= 0:
-        return DataElement(tag, "US", items)
-    # A table's descriptor may be signed in its second value only, and counts 65536 entries as 0.
-    return DataElement(tag, "SS", items) if max(items) <= 0x7FFF else None
+    # A table's descriptor counts entries up to 65535 even where its second value is signed.
+    if max(items) > 0x7FFF:
+        return DataElement(tag, "US", [item % 0x10000 for item in items])
+    return DataElement(tag, "SS" if signed or min(items) < 0 else "US", items)
 
 
 def _lookup_data(tag: BaseTag, source: Dataset, items: list[Any]) -> DataElement | None:

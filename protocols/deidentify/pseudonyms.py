@@ -38,7 +38,7 @@ class Pseudonyms:
     """What stands for patients, UIDs and dates under one key.
 
     Args:
-        key: The key itself, or the file that holds it; at least 32 bytes, blanks at its ends not counted.
+        key: The key itself, or the file that holds it; at least 32 bytes. The file may end its line.
 
     Raises:
         InputError: No such file, or a key that is too short.
@@ -48,12 +48,12 @@ class Pseudonyms:
         where = "key" if isinstance(key, bytes) else str(key)
         if not isinstance(key, bytes):
             try:
-                key = Path(key).read_bytes()
+                key = Path(key).read_bytes().rstrip(b"\r\n")
             except OSError as error:
                 raise InputError(
                     where, error.strerror or error, "the lab's key file (make one once, keep it)"
                 ) from error
-        self._key = key.strip()
+        self._key = key
         if len(self._key) < KEY_BYTES:
             raise InputError(where, f"a key of {len(self._key)} bytes", f"at least {KEY_BYTES} bytes, made at random")
 

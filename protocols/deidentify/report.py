@@ -14,12 +14,13 @@ class Tally:
 
     Args:
         kept: How often each attribute was kept, by keyword.
-        removed: How many were dropped: standard ones, private ones, overlays and curves, and values of whitelisted
-            attributes that they may not have.
+        removed: How many were dropped: standard ones, private ones, overlays and curves, and whitelisted ones.
+        unfit: How often a whitelisted attribute was dropped because it held something else than it may, by keyword.
     """
 
     kept: Counter[str] = field(default_factory=Counter)
     removed: Counter[str] = field(default_factory=Counter)
+    unfit: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Report:
         study_dates: The moved study dates, sorted, as year-month-day.
         files: How many files were written, by modality.
         kept: How often each attribute was kept, by keyword.
-        removed: How many attributes were dropped, by kind.
+        removed: How many attributes were dropped, by kind: standard, private, overlay or curve, unfit.
+        unfit: Whitelisted attributes that held something else than they may, by keyword.
         decompressed: Files whose pixels were packed and are now plain.
         hidden_bits_cleared: Files with bits set beside the image's own, where old overlays lie.
         blanked: Files in which rectangles were blanked.
@@ -45,6 +47,7 @@ class Report:
     files: dict[str, int]
     kept: dict[str, int]
     removed: dict[str, int]
+    unfit: dict[str, int]
     decompressed: int
     hidden_bits_cleared: int
     blanked: int

@@ -98,6 +98,7 @@ def anonymize(
                 files=dict(sorted(modalities.items())),
                 kept=dict(sorted(tally.kept.items())),
                 removed=dict(sorted(tally.removed.items())),
+                unfit=dict(sorted(tally.unfit.items())),
                 decompressed=done["decompressed"],
                 hidden_bits_cleared=done["hidden_bits"],
                 blanked=done["blanked"],
@@ -238,6 +239,10 @@ def _write_one(
     pixels = clean_pixels(source, job.source, blank if is_xray else ())
     declared = not pixels.blanked and str(source.get("BurnedInAnnotation") or "").strip() != "NO"
     image = cleaned(source, patient_id, pseudonyms, pixels.blanked or declared, tally)
+    if tally.unfit[whitelist.LOOKUP_DATA]:
+        # Without it the pixels would mean something else.
+        found = f"{dicom.tag_name(whitelist.LOOKUP_DATA)} of another length than its descriptor says"
+        raise InputError(job.source, found, "a lookup table with nothing behind it")
     if pixels.blanked:
         # What was changed is no longer the original (PS3.15 E.3.1).
         image.ImageType = ["DERIVED", *list(image.get("ImageType") or ["", "PRIMARY"])[1:]]

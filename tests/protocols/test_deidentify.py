@@ -235,7 +235,8 @@ def test_the_report_counts_and_names_nobody(stuffed):
     assert report.removed["standard"] > sum(counts)
     assert report.removed["private"] > 3 * 32
     assert report.removed["overlay or curve"] > 3 * 40
-    assert report.removed["value"] >= 3 * 11
+    assert report.removed["unfit"] == sum(report.unfit.values())
+    assert report.removed["unfit"] >= 3 * 11
     assert pydicom.dcmread(out / "ct" / "0001.dcm").PatientID == report.patient
     assert (out / "deidentification.json").is_file()
 
