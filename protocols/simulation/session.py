@@ -19,11 +19,11 @@ from drrkit.fluoroscopy.distortion import DetectorDistortion
 from drrkit.fluoroscopy.exposure import automatic_exposure, expose
 from drrkit.fluoroscopy.machine import Machine
 from drrkit.fluoroscopy.materials import WATER, Materials, material_fractions, path_lengths_mm
-from drrkit.fluoroscopy.shadows import add_chords, chords_mm
-from drrkit.fluoroscopy.solids import Slab, Solid, Sphere, kirschner_wire, pedicle_screw
+from drrkit.fluoroscopy.solids import Slab, Solid, Sphere, add_chords, chords_mm, kirschner_wire, pedicle_screw
+from drrkit.fluoroscopy.trunk import extend_trunk
 from drrkit.geometry.camera import Camera
 from drrkit.geometry.carm import CArm
-from drrkit.geometry.viewsets import view_set
+from drrkit.geometry.viewsets import View, view_set
 from drrkit.io.ct import write_labels
 from drrkit.io.ct_dicom import write_ct_dicom
 from drrkit.io.store import write_bytes
@@ -41,6 +41,7 @@ from protocols.simulation.settings import CARMS, PhantomDonor, SessionSettings
 from protocols.simulation.truth import ExposureTruth, Truth, named_points, write_truth
 
 BUBBLE_MM = 4.0
+BEYOND_CT_MM = 60.0
 TABLE_MM, TABLE_BELOW_SKIN_MM = (480.0, 3.5, 1600.0), 12.0
 SKIN_HU = -300.0
 
@@ -66,6 +67,7 @@ def simulate_phantom_session(
     truth_path: Path,
     faults: Mapping[str, str] | None = None,
     on_exposure: Callable[[str], None] = lambda exposure_id: None,
+    views: Sequence[View] | None = None,
 ) -> Truth:
     """Simulate a session with a procedural donor; the rest as :func:`simulate_session`."""
     if donor.population not in POPULATIONS:
@@ -76,7 +78,7 @@ def simulate_phantom_session(
     scanned = make_phantom(parameters, settings.ct_spacing_mm).volume
     donor_id = f"phantom-{donor.population}-{donor.seed:04d}"
     return simulate_session(
-        acquisition_id, donor_id, patient, scanned, settings, folder, truth_path, faults, on_exposure
+        acquisition_id, donor_id, patient, scanned, settings, folder, truth_path, faults, on_exposure, views
     )
 
 
@@ -90,6 +92,7 @@ def simulate_session(
     truth_path: Path,
     faults: Mapping[str, str] | None = None,
     on_exposure: Callable[[str], None] = lambda exposure_id: None,
+    views: Sequence[View] | None = None,
 ) -> Truth:
     """Simulate a session and write it.
 
@@ -103,6 +106,7 @@ def simulate_session(
         truth_path: For the truth; outside of ``folder``.
         faults: What goes wrong, by exposure id: names of :data:`protocols.simulation.faults.FAULTS`.
         on_exposure: Called with the exposure id of each finished exposure.
+        views: Where the C-arm means to stand; None for those of the settings.
 
     Returns:
         The truth.
@@ -117,6 +121,8 @@ def simulate_session(
     chosen = parse_faults(faults or {})
     streams = [np.random.default_rng(stream) for stream in np.random.SeedSequence([settings.seed, 11]).spawn(5)]
     ball_rng, gantry_rng, shot_rng, fault_rng, instrument_rng = streams
+    # A short CT must not let open beam pass above and below it.
+    patient = extend_trunk(patient, BEYOND_CT_MM)
 
     centers = vertebral_centers(patient)
     balls_world = place_balls(patient, settings.ball_count, ball_rng)
@@ -133,8 +139,7 @@ def simulate_session(
 
     carm = CARMS[settings.device].resized(settings.size_px, settings.size_px)
     gantry = make_gantry(carm, np.mean(list(centers.values()), axis=0), settings.errors, gantry_rng)
-    views = view_set(settings.views).views[:: settings.every]
-    shots = take_shots(gantry, views, shot_rng)
+    shots = take_shots(gantry, views or view_set(settings.views).views[:: settings.every], shot_rng)
     unknown = sorted(set(chosen) - {shot.exposure_id for shot in shots})
     if unknown:
         raise InputError(
@@ -142,7 +147,7 @@ def simulate_session(
         )
     scene = Scene(
         tissue=material_fractions(patient),
-        balls_world=balls_world,
+        balls_world=balls_world + ball_rng.normal(0, settings.errors.ball_shift_mm, balls_world.shape),
         ball_radius_mm=settings.ball_diameter_mm / 2,
         instruments=_instruments(centers, instrument_rng),
         table=(_table(patient),) if settings.table else (),
@@ -163,7 +168,7 @@ def simulate_session(
         _write_shot(counts, take, carm, settings, study, number, folder / "xrays" / f"{shot.exposure_id}.dcm", scene)
         truths.append(
             _truth_of(shot.exposure_id, (faults or {}).get(shot.exposure_id, ""), take, camera, distortion,
-                      centers, dict(zip(ball_ids, balls_world, strict=True)))
+                      centers, dict(zip(ball_ids, scene.balls_world, strict=True)))
         )  # fmt: skip
         on_exposure(shot.exposure_id)
     _write_sheet(acquisition_id, donor_id, list(centers), settings, folder)
@@ -267,10 +272,18 @@ def _truth_of(
     return ExposureTruth(
         exposure_id=exposure_id,
         fault=fault,
-        camera=(camera.flipped_horizontally() if take.mirrored else camera) if take.same_specimen else None,
+        camera=_seen_camera(camera, distortion, take.mirrored) if take.same_specimen else None,
         vertebrae_px=named_points(list(centers), taken_px(list(centers.values()))),
         balls_px=named_points(list(balls), taken_px(list(balls.values()))) if take.same_specimen else {},
     )
+
+
+def _seen_camera(camera: Camera, distortion: DetectorDistortion, mirrored: bool) -> Camera:
+    """Return the camera of the image at its center: what optics turn and shift as a whole is part of the camera."""
+    shift_u, shift_v = distortion.shift_px
+    turned = camera.rotated(distortion.rotation_deg)
+    turned = turned.warped([[1, 0, shift_u], [0, 1, shift_v], [0, 0, 1]], camera.height, camera.width)
+    return turned.flipped_horizontally() if mirrored else turned
 
 
 def _instruments(centers: Mapping[str, Float[np.ndarray, " 3"]], rng: np.random.Generator) -> dict[str, Solid]:

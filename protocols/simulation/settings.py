@@ -54,6 +54,7 @@ class Errors(Parameters):
         wobble_mm: How far the arm bends off its center of rotation as it turns.
         sag_px: How far the principal point moves as the arm turns, at 1000 px detectors.
         sag_mm: How far the distance to the detector changes as the arm turns.
+        ball_shift_mm: How far each ball moved in the soft tissue, along each axis, between CT and C-arm.
     """
 
     angle_bias_deg: float = 1.5
@@ -64,6 +65,7 @@ class Errors(Parameters):
     wobble_mm: float = 4.0
     sag_px: float = 4.0
     sag_mm: float = 3.0
+    ball_shift_mm: float = 0.2
 
 
 class SessionSettings(Parameters):

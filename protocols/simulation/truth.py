@@ -23,9 +23,10 @@ class ExposureTruth:
     Args:
         exposure_id: Its name.
         fault: What was done to it on purpose; empty for a sound one.
-        camera: The true one, of the image without distortion; None where another specimen was exposed.
+        camera: The true one, of the image without what distortion adds to it off its center; None where another
+            specimen was exposed.
         vertebrae_px: Where the centers of the vertebrae appear in the image as it was taken, by level.
-        balls_px: Where the balls appear, by ball id.
+        balls_px: Where the balls appear, by ball id; empty for another specimen.
     """
 
     exposure_id: str
@@ -37,7 +38,7 @@ class ExposureTruth:
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """A whole simulated session; positions in world millimeters."""
+    """A whole simulated session; positions in world millimeters, of the balls in the CT."""
 
     acquisition_id: str
     balls_world: Mapping[str, tuple[float, float, float]]

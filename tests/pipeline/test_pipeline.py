@@ -11,12 +11,23 @@ import yaml
 from pydantic import ValidationError
 
 import drrkit.stages
+import protocols.stages
 from drrkit.parameters import Parameters
 
 ROOT = Path(__file__).parent.parent.parent
-PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+ENTRIES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+# A stage with one item an acquisition is written once, under `do`; ${key} and ${item} stand for name and folder.
+PIPELINE = {name: entry.get("do", entry) for name, entry in ENTRIES.items()}
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 STAGES = sorted(PIPELINE)
+MODULES = {
+    module.name: f"{package.__name__}.{module.name}"
+    for package in (drrkit.stages, protocols.stages)
+    for module in pkgutil.iter_modules(package.__path__)
+}
+# The acquisitions by name and folder: the one line of params.yaml that adds a session. No stage reads it, so a new
+# line re-runs nothing but its own items.
+ITEMS = "acquisitions"
 
 
 def file_of(module: str) -> str:
@@ -42,21 +53,48 @@ def import_closure(module: str) -> set[str]:
 
 
 def test_a_stage_is_a_module_a_section_and_a_folder():
-    modules = sorted(module.name for module in pkgutil.iter_modules(drrkit.stages.__path__))
-    assert modules == STAGES == sorted(PARAMS)
+    assert sorted(MODULES) == STAGES == sorted(set(PARAMS) - {ITEMS})
     for name, stage in PIPELINE.items():
-        assert stage["cmd"] == f"python -m drrkit.stages.{name}"
+        per_item = "foreach" in ENTRIES[name]
+        assert stage["cmd"].split(" ${")[0] == f"python -m {MODULES[name]}"
         outs = [out if isinstance(out, str) else next(iter(out)) for out in stage["outs"]]
-        assert f"data/{name}" in outs
-        assert all(Path(out).name == name for out in outs)
+        assert (f"data/{name}/${{key}}" if per_item else f"data/{name}") in outs
+        assert all(Path(out).stem == "${key}" if per_item else Path(out).name == name for out in outs)
+
+
+def test_one_line_adds_an_acquisition_and_touches_no_other():
+    assert {name: entry["foreach"] for name, entry in ENTRIES.items() if "foreach" in entry} == {
+        "simulate": "${simulate.sessions}",
+        "calibrate": f"${{{ITEMS}}}",
+        "pair": f"${{{ITEMS}}}",
+    }
+    for name in ("calibrate", "pair"):
+        assert "${item}" in PIPELINE[name]["deps"]
+        assert all("${item}" in dep or "${key}" in dep for dep in PIPELINE[name]["deps"] if dep.startswith("data/"))
+    # Each simulated session depends on its own entry alone.
+    assert PIPELINE["simulate"]["params"] == ["simulate.sessions.${key}"]
+    for acquisition_id, folder in PARAMS[ITEMS].items():
+        assert Path(folder).name == acquisition_id
+        assert Path(folder).parent in (Path("data/simulate"), Path("data/raw"))
+        assert (ROOT / "data" / "qc" / f"{acquisition_id}.tsv").is_file()
+
+
+def test_no_stage_reads_the_truth():
+    for name, stage in PIPELINE.items():
+        assert not [dep for dep in stage["deps"] if "truth" in dep]
+        if name != "simulate":
+            assert not [module for module in import_closure(MODULES[name]) if "simulation" in module]
+            assert "truth" not in (ROOT / file_of(MODULES[name])).read_text()
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_params_are_read_by_exactly_one_stage(name):
-    readers = [stage for stage, content in PIPELINE.items() if name in content["params"]]
+    readers = [
+        stage for stage, content in PIPELINE.items() if any(part.split(".")[0] == name for part in content["params"])
+    ]
     assert readers == [name]
-    assert PIPELINE[name]["params"] == [name]
-    source = (ROOT / "drrkit" / "stages" / f"{name}.py").read_text()
+    assert len(PIPELINE[name]["params"]) == 1
+    source = (ROOT / file_of(MODULES[name])).read_text()
     assert source.count("read_parameters(") == 1
     assert f'read_parameters("{name}", ' in source
 
@@ -64,19 +102,18 @@ def test_params_are_read_by_exactly_one_stage(name):
 @pytest.mark.parametrize("name", STAGES)
 def test_deps_cover_the_import_closure(name):
     deps = [Path(dep) for dep in PIPELINE[name]["deps"]]
-    files = {Path(file_of(module)) for module in import_closure(f"drrkit.stages.{name}")}
-    # The package docstring of drrkit/stages is no code that a stage depends on.
-    files.discard(Path("drrkit/stages/__init__.py"))
+    files = {Path(file_of(module)) for module in import_closure(MODULES[name])}
+    # The docstrings of the stages' packages are no code that a stage depends on.
+    files -= {Path("drrkit/stages/__init__.py"), Path("protocols/stages/__init__.py")}
     uncovered = [file for file in files if not any(file == dep or dep in file.parents for dep in deps)]
     assert uncovered == []
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_deps_exist_and_are_needed(name):
-    closure = {Path(file_of(module)) for module in import_closure(f"drrkit.stages.{name}")}
-    outs = {f"data/{stage}" for stage in STAGES}
+    closure = {Path(file_of(module)) for module in import_closure(MODULES[name])}
     for dep in map(Path, PIPELINE[name]["deps"]):
-        if str(dep) in outs:
+        if dep.parts[0] == "data" or str(dep) == "${item}":
             continue
         assert (ROOT / dep).exists()
         assert any(file == dep or dep in file.parents for file in closure), f"{dep} is not imported by {name}"
@@ -84,7 +121,7 @@ def test_deps_exist_and_are_needed(name):
 
 @pytest.mark.parametrize("name", STAGES)
 def test_shipped_parameters_fit_their_strict_model(name):
-    module = importlib.import_module(f"drrkit.stages.{name}")
+    module = importlib.import_module(MODULES[name])
     model_name = re.search(rf'read_parameters\("{name}", (\w+)', Path(module.__file__).read_text()).group(1)
     model = getattr(module, model_name)
     assert issubclass(model, Parameters)

@@ -1,0 +1,30 @@
+"""Stage ``calibrate``: balls in, one camera with its proof for each exposure out; one item an acquisition.
+
+``python -m protocols.stages.calibrate ACQUISITION FOLDER`` writes data/calibrate/ACQUISITION.
+"""
+
+import sys
+from pathlib import Path
+
+from drrkit.parameters import read_parameters
+from protocols.acquisition import read_acquisition
+from protocols.calibration.result import write_calibration
+from protocols.calibration.run import calibrate_acquisition
+from protocols.calibration.settings import CalibrationSettings
+
+OUT = Path("data/calibrate")
+
+
+class CalibrateParameters(CalibrationSettings):
+    """How every acquisition is calibrated; its own acquisition.yaml says which device it is."""
+
+
+def main(acquisition_id: str, folder: str) -> None:
+    """Write data/calibrate/ACQUISITION."""
+    parameters = read_parameters("calibrate", CalibrateParameters)
+    calibration = calibrate_acquisition(read_acquisition(Path(folder)), parameters)
+    write_calibration(calibration, OUT / acquisition_id)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3])
