@@ -173,7 +173,8 @@ def log_table(lowest: float, highest: float) -> UInt16[np.ndarray, " 4096"]:
 
     Args:
         lowest: The intensity of stored value 0.
-        highest: The intensity of stored value 4095.
+        highest: The intensity of stored value 4095. From 32768 on the table uses all 16 bits that it says it has, as
+            the validator dciodvfy demands; scale intensities up for it.
 
     Raises:
         InputError: Not 1 <= lowest < highest <= 65535, the range of the table.

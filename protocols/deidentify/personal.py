@@ -18,6 +18,8 @@ _IDENTIFIERS = (
 )
 _DATES = ("PatientBirthDate", "StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate")
 _DATE_FORMS = ("%Y%m%d", "%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y")
+# What stands in name fields and names nobody.
+_NOBODY = ("simulated", "anonymous", "pseudonym", "phantom", "cadaver", "specimen", "donor", "unknown", "none")
 # Shorter ones turn up in any text.
 _SHORTEST = 3
 
@@ -36,7 +38,7 @@ def personal_words(dataset: Dataset) -> dict[str, str]:
             else:
                 found = [text]
             words |= {word.strip().casefold(): keyword for word in found if len(word.strip()) >= _SHORTEST}
-    return words
+    return {word: keyword for word, keyword in words.items() if word not in _NOBODY}
 
 
 def first_found(text: str, words: Iterable[str]) -> str | None:

@@ -220,13 +220,14 @@ def test_a_patient_can_be_named_where_files_do_not_agree(tmp_path, refused):
 
 
 def test_a_simulation_stays_a_simulation(tmp_path):
-    simulated = dataclasses.replace(XA, study=dataclasses.replace(STUDY, simulated=True))
+    simulated = dataclasses.replace(XA, study=dataclasses.replace(STUDY, simulated=True, model="SIMULATED flat panel"))
     write_xa(tmp_path / "shot.dcm", PIXELS, simulated)
     anonymize(tmp_path / "shot.dcm", tmp_path / "out", KEY)
     kept = pydicom.dcmread(tmp_path / "out" / "xrays" / "0001.dcm")
     assert kept.ImageComments.startswith("SIMULATED")
     assert kept.PatientName.family_name == "SIMULATED"
     assert kept.ImageType[0] == "DERIVED"
+    assert kept.ManufacturerModelName == "SIMULATED flat panel"
 
 
 # ---- Keys ----------------------------------------------------------------------------------------------------
