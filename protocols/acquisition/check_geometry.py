@@ -159,20 +159,19 @@ def _orbit(shots: Sequence[Shot]) -> Iterator[Finding]:
         severity: Severity = "error" if len(shots) < _FEWEST_EXPOSURES else "warning"
         wanted = f"{_USUAL_EXPOSURES} or more; the protocol has 69 on the orbit, and tilted ones"
         yield Finding(severity, "orbit", "X-rays", f"{len(shots)} exposures in use", wanted)
-    orbit = sorted(
-        (shot.filled.primary_deg, shot.name)
+    angles = sorted(
+        shot.filled.primary_deg
         for shot in shots
         if shot.filled.primary_deg is not None and abs(shot.filled.secondary_deg or 0.0) <= _ORBIT_TILT_DEG
     )
-    if len(orbit) < _FEWEST_EXPOSURES or orbit[-1][0] - orbit[0][0] < _SAME_ANGLE_DEG:
+    if len(angles) < _FEWEST_EXPOSURES or angles[-1] - angles[0] < _SAME_ANGLE_DEG:
         return
-    for (before_deg, before), (after_deg, after) in pairwise(orbit):
-        if after_deg - before_deg > _ORBIT_GAP_DEG:
-            found = f"no shot between {before_deg:g} and {after_deg:g} degrees"
-            wanted = "steps of 3 degrees: are files missing?"
-            yield Finding("warning", "orbit", f"{before} to {after}", found, wanted)
-    if orbit[0][0] > -_ORBIT_REACH_DEG or orbit[-1][0] < _ORBIT_REACH_DEG:
-        found = f"an orbit from {orbit[0][0]:g} to {orbit[-1][0]:g} degrees"
+    gaps = [f"{one:g} to {other:g}" for one, other in pairwise(angles) if other - one > _ORBIT_GAP_DEG]
+    if gaps:
+        found = f"no shot from {', '.join(gaps[:3])} degrees" + (f" and {len(gaps) - 3} more gaps" * (len(gaps) > 3))
+        yield Finding("warning", "orbit", "X-rays", found, "steps of 3 degrees: are files missing?")
+    if angles[0] > -_ORBIT_REACH_DEG or angles[-1] < _ORBIT_REACH_DEG:
+        found = f"an orbit from {angles[0]:g} to {angles[-1]:g} degrees"
         wanted = f"both laterals, so at least +-{_ORBIT_REACH_DEG:g} (the protocol goes to +-102)"
         yield Finding("warning", "orbit", "X-rays", found, wanted)
 

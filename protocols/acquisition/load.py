@@ -31,6 +31,7 @@ class Exposure:
             prior. None where ``missing`` says what it lacks.
         missing: What stands between this exposure and a nominal camera.
         excluded: Why the lab excluded it; empty if it did not.
+        collimator_px: (left, top, right, bottom) pixels that rectangular blades leave open; None if unknown.
     """
 
     exposure_id: str
@@ -39,6 +40,7 @@ class Exposure:
     nominal_camera: Camera | None
     missing: tuple[str, ...]
     excluded: str = ""
+    collimator_px: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,7 +231,8 @@ def header_exposures(path: Path, header: XrayHeader, sheet: Sheet) -> list[Expos
         exposure_id = exposure_name(path, frame, len(header.frames))
         note = sheet.xrays.exposures.get(exposure_id, ExposureNote())
         camera, missing = nominal_camera(header, frame, sheet.device, note)
-        exposures.append(Exposure(exposure_id, path, frame, camera, missing, note.exclude or ""))
+        collimator_px = header.frames[frame].collimator_px
+        exposures.append(Exposure(exposure_id, path, frame, camera, missing, note.exclude or "", collimator_px))
     return exposures
 
 

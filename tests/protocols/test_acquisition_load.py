@@ -1,81 +1,32 @@
 """An acquisition folder becomes exposures with nominal cameras: header first, acquisition.yaml where it is silent."""
 
 import numpy as np
-import pydicom
 import pytest
-import yaml
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, XRayAngiographicImageStorage, generate_uid
 
+from acquisition_folder import (
+    HEIGHT,
+    SPACING_MM,
+    TO_DETECTOR_MM,
+    TO_ISOCENTER_MM,
+    WIDTH,
+    as_in_header,
+    edit,
+    empty_session,
+    shot,
+)
 from drrkit.errors import InputError
 from drrkit.geometry.carm import CArm, angles_from_camera
 from drrkit.geometry.presets import preset
-from drrkit.io.ct import write_ct
 from drrkit.io.xray import write_xray
 from drrkit.radiograph import Radiograph
-from protocols.acquisition import new_acquisition, read_acquisition, read_exposure, read_radiographs
-from toys import toy_volume
+from protocols.acquisition import read_acquisition, read_exposure, read_radiographs
 
-HEIGHT, WIDTH = 24, 20
-TO_DETECTOR_MM, TO_ISOCENTER_MM, SPACING_MM = 1000.0, 600.0, (2.0, 1.6)
 GEOMETRY = ("DistanceSourceToDetector", "DistanceSourceToPatient", "ImagerPixelSpacing", "PositionerPrimaryAngle")
-
-
-def xray_dataset(pixels, **attributes) -> Dataset:
-    image = Dataset()
-    image.file_meta = FileMetaDataset()
-    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    image.SOPClassUID, image.SOPInstanceUID = XRayAngiographicImageStorage, generate_uid()
-    image.Modality = "XA"
-    image.Rows, image.Columns = pixels.shape[-2:]
-    if pixels.ndim == 3:
-        image.NumberOfFrames = len(pixels)
-    image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
-    image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 12, 11, 0
-    image.PixelIntensityRelationship = "LIN"
-    image.DistanceSourceToDetector, image.DistanceSourceToPatient = TO_DETECTOR_MM, TO_ISOCENTER_MM
-    image.ImagerPixelSpacing = list(SPACING_MM)
-    image.PositionerPrimaryAngle, image.PositionerSecondaryAngle = 0, 0
-    for name, value in attributes.items():
-        if value is None:
-            delattr(image, name)
-        else:
-            setattr(image, name, value)
-    image.PixelData = pixels.astype("<u2").tobytes()
-    return image
 
 
 @pytest.fixture
 def folder(tmp_path):
-    folder = tmp_path / "toy-01"
-    new_acquisition(folder, "toy-01")
-    write_ct(toy_volume(), folder / "ct" / "ct.nii")
-    edit(folder, ct={"path": "ct/ct.nii"}, donor_id="donor-01")
-    return folder
-
-
-def edit(folder, **changes):
-    path = folder / "acquisition.yaml"
-    content = yaml.safe_load(path.read_text())
-    for name, value in changes.items():
-        if isinstance(value, dict):
-            content[name].update(value)
-        else:
-            content[name] = value
-    path.write_text(yaml.safe_dump(content))
-
-
-def shot(folder, name, pixels=None, **attributes):
-    pixels = np.full((HEIGHT, WIDTH), 1000, np.uint16) if pixels is None else pixels
-    path = folder / "xrays" / name
-    pydicom.dcmwrite(path, xray_dataset(pixels, **attributes), enforce_file_format=True)
-    return path
-
-
-def as_in_header(primary_deg, secondary_deg, size=(HEIGHT, WIDTH)):
-    """DICOM files show the mirror image of what the source sees."""
-    carm = CArm(TO_DETECTOR_MM, TO_ISOCENTER_MM, *size, SPACING_MM)
-    return carm.camera(primary_deg, secondary_deg).flipped_horizontally()
+    return empty_session(tmp_path)
 
 
 def test_headers_give_nominal_cameras(folder):
@@ -83,8 +34,8 @@ def test_headers_give_nominal_cameras(folder):
     shot(folder, "a.dcm", PositionerPrimaryAngle=-90)
     acquisition = read_acquisition(folder)
     assert (acquisition.acquisition_id, acquisition.donor_id, acquisition.simulated) == ("toy-01", "donor-01", False)
-    assert (acquisition.balls.diameter_mm, acquisition.specimen.levels[0]) == (3.0, "L1")
-    assert acquisition.ct_path == folder / "ct" / "ct.nii"
+    assert (acquisition.balls.diameter_mm, acquisition.specimen.levels) == (12.0, ("L1", "L2"))
+    assert (acquisition.ct_path, acquisition.labels_path) == (folder / "ct", folder / "labels.nii")
     assert [exposure.exposure_id for exposure in acquisition.exposures] == ["a", "b"]
     first, second = acquisition.exposures
     assert first.nominal_camera.allclose(as_in_header(-90, 0))
@@ -258,7 +209,7 @@ def refused(folder, *words):
 def test_missing_parts_are_named(folder):
     refused(folder, "xrays/*.dcm", "no X-rays")
     shot(folder, "a.dcm")
-    edit(folder, ct={"labels": "labels.nii.gz", "label_scheme": "verse"})
+    edit(folder, ct={"labels": "labels.nii.gz"})
     refused(folder, "labels.nii.gz", "no such file", "ct.labels")
     edit(folder, ct={"labels": None, "label_scheme": None, "path": "other"})
     refused(folder, "other", "ct.path")
