@@ -41,10 +41,10 @@ def clean_pixels(dataset: Dataset, where: Path, blank: Sequence[Rectangle]) -> C
             bytes, or a rectangle outside the image.
     """
     check_pixel_kind(dataset, where)
-    height, width = int(dataset.Rows), int(dataset.Columns)
-    count = int(dataset.get("NumberOfFrames") or 1)
-    signed = int(dataset.get("PixelRepresentation", 0)) == 1
-    kind = np.dtype(f"<{'i' if signed else 'u'}{int(dataset.BitsAllocated) // 8}")
+    height, width, bits = (whole_number(dataset, name, where) for name in ("Rows", "Columns", "BitsStored"))
+    count = whole_number(dataset, "NumberOfFrames", where) or 1
+    signed = whole_number(dataset, "PixelRepresentation", where) == 1
+    kind = np.dtype(f"<{'i' if signed else 'u'}{whole_number(dataset, 'BitsAllocated', where) // 8}")
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax.is_encapsulated:
         pixels = dicom.stored_pixels(dataset, where).astype(kind)
@@ -56,7 +56,7 @@ def clean_pixels(dataset: Dataset, where: Path, blank: Sequence[Rectangle]) -> C
             raise InputError(where, f"{len(dataset.PixelData)} bytes of pixels", f"{size} (copy the file again)")
         # Something may hide behind the last pixel.
         pixels = np.frombuffer(dataset.PixelData, kind, size // kind.itemsize).reshape(count, height, width).copy()
-    shown = _within_bits_stored(pixels, int(dataset.BitsStored), signed)
+    shown = _within_bits_stored(pixels, bits, signed)
     hidden_bits = not np.array_equal(shown, pixels)
     for left, top, right, bottom in blank:
         if not (0 <= left <= right < width and 0 <= top <= bottom < height):
@@ -78,13 +78,31 @@ def check_pixel_kind(dataset: Dataset, where: Path) -> None:
         found = f"transfer syntax {syntax.name if syntax else 'not given'}"
         raise InputError(where, found, "a standard little-endian DICOM file (convert it first)")
     photometric = dataset.get("PhotometricInterpretation")
-    if int(dataset.get("SamplesPerPixel", 1)) != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
+    samples = whole_number(dataset, "SamplesPerPixel", where)
+    if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise InputError(where, f"{photometric or 'unnamed'} pixels", "grayscale: MONOCHROME1 or MONOCHROME2")
-    allocated, bits, high = (int(dataset.get(name) or 0) for name in ("BitsAllocated", "BitsStored", "HighBit"))
+    allocated, bits, high = (whole_number(dataset, name, where) for name in ("BitsAllocated", "BitsStored", "HighBit"))
     if allocated not in (8, 16) or not 0 < bits <= allocated or high != bits - 1:
         raise InputError(where, f"{bits} bits up to bit {high} in {allocated}", "the lowest bits of 8 or 16")
-    if not dataset.get("Rows") or not dataset.get("Columns"):
+    if min(whole_number(dataset, name, where) for name in ("Rows", "Columns")) < 1:
         raise InputError(where, "no Rows or Columns", "an image")
+
+
+def whole_number(dataset: Dataset, keyword: str, where: Path) -> int:
+    """Look a whole number up; 0 where it is missing or empty.
+
+    Raises:
+        InputError: Something else under this name.
+    """
+    try:
+        value = dataset.get(keyword)
+        if value is None or value == "":
+            return 0
+        if int(value) == float(value):
+            return int(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(where, f"{dicom.tag_name(keyword)} that is no number", "a whole number") from error
+    raise InputError(where, f"{dicom.tag_name(keyword)} {value}", "a whole number")
 
 
 def _within_bits_stored(

@@ -16,7 +16,7 @@ from drrkit.io.study import save
 from protocols.deidentify import whitelist
 from protocols.deidentify.clean import cleaned
 from protocols.deidentify.personal import first_found, personal_words
-from protocols.deidentify.pixels import Rectangle, check_pixel_kind, clean_pixels
+from protocols.deidentify.pixels import Rectangle, check_pixel_kind, clean_pixels, whole_number
 from protocols.deidentify.pseudonyms import Pseudonyms
 from protocols.deidentify.report import REPORT_NAME, Report, Tally
 
@@ -25,6 +25,11 @@ _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 # Suffixes that say nothing about a person; other files count as "other".
 _PLAIN_SUFFIXES = (".yaml", ".txt", ".json", ".csv", ".tsv", ".gz", ".nii", ".nrrd", ".mha", ".png", ".tif", ".md")
 _CT, _XRAYS = "ct", "xrays"
+# Without these pixels are bytes.
+_NEEDED = (
+    *("Modality", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+)
 _DERIVATION = "Rectangles with marks in the pixel data were blanked"
 
 
@@ -200,15 +205,15 @@ def _jobs(headers: dict[Path, Dataset]) -> Iterator[_Job]:
     xrays = []
     for file, header in headers.items():
         if header.SOPClassUID in whitelist.CT_CLASSES:
-            series = (int(header.get("SeriesNumber") or 0), str(header.SeriesInstanceUID))
+            series = (whole_number(header, "SeriesNumber", file), str(header.SeriesInstanceUID))
             ct.setdefault(series, []).append(file)
         else:
             xrays.append(file)
     for index, series in enumerate(sorted(ct)):
         folder = _CT if len(ct) == 1 else f"{_CT}-{index + 1}"
-        ordered = sorted(ct[series], key=lambda file: _instance(headers[file]))
+        ordered = sorted(ct[series], key=lambda file: _instance(file, headers[file]))
         yield from (_Job(file, f"{folder}/{number + 1:04d}.dcm") for number, file in enumerate(ordered))
-    ordered = sorted(xrays, key=lambda file: (*_taken(headers[file]), *_instance(headers[file])))
+    ordered = sorted(xrays, key=lambda file: (*_taken(headers[file]), *_instance(file, headers[file])))
     yield from (_Job(file, f"{_XRAYS}/{number + 1:04d}.dcm") for number, file in enumerate(ordered))
 
 
@@ -219,8 +224,9 @@ def _taken(header: Dataset) -> tuple[str, str]:
     return "", ""
 
 
-def _instance(header: Dataset) -> tuple[int, int, str]:
-    return int(header.get("SeriesNumber") or 0), int(header.get("InstanceNumber") or 0), str(header.SOPInstanceUID)
+def _instance(file: Path, header: Dataset) -> tuple[int, int, str]:
+    series, number = (whole_number(header, keyword, file) for keyword in ("SeriesNumber", "InstanceNumber"))
+    return series, number, str(header.SOPInstanceUID)
 
 
 def _write_one(
@@ -239,6 +245,9 @@ def _write_one(
     pixels = clean_pixels(source, job.source, blank if is_xray else ())
     declared = not pixels.blanked and str(source.get("BurnedInAnnotation") or "").strip() != "NO"
     image = cleaned(source, patient_id, pseudonyms, pixels.blanked or declared, tally)
+    lost = [keyword for keyword in _NEEDED if keyword not in image]
+    if lost:
+        raise InputError(job.source, f"no {dicom.tag_name(lost[0])} as the standard writes it", "a sound file")
     if tally.unfit[whitelist.LOOKUP_DATA]:
         # Without it the pixels would mean something else.
         found = f"{dicom.tag_name(whitelist.LOOKUP_DATA)} of another length than its descriptor says"

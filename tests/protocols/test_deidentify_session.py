@@ -15,6 +15,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.pixels import compress
 from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
     EncapsulatedPDFStorage,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
@@ -358,16 +359,19 @@ def test_packed_pixels_come_out_plain_and_equal(tmp_path, pack, count):
     assert kept.PixelData == frames.tobytes()
 
 
-def test_a_file_without_vrs_comes_out_equal(tmp_path):
+@pytest.mark.parametrize(
+    "syntax", [ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian], ids=["implicit", "deflated"]
+)
+def test_a_file_of_another_syntax_comes_out_equal(tmp_path, syntax):
     orbit = dataclasses.replace(
         XA, primary_deg=(-3.0, 40.5), frame_time_ms=40, intensity_from_stored=log_table(3, 60000)
     )
     write_xa(tmp_path / "x.dcm", np.stack([PIXELS, PIXELS[::-1]]), orbit)
     before = read_xray(tmp_path / "x.dcm")
     dataset = pydicom.dcmread(tmp_path / "x.dcm")
-    dataset.PixelPaddingValue = 60000
-    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
-    pydicom.dcmwrite(tmp_path / "x.dcm", dataset, implicit_vr=True, little_endian=True)
+    dataset.add_new("PixelPaddingValue", "US", 60000)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    pydicom.dcmwrite(tmp_path / "x.dcm", dataset, implicit_vr=syntax.is_implicit_VR, little_endian=True)
     anonymize(tmp_path / "x.dcm", tmp_path / "out", KEY)
     after = read_xray(tmp_path / "out" / "xrays" / "0001.dcm")
     for kept, true in zip(after, before, strict=True):
@@ -447,6 +451,25 @@ def test_what_cannot_be_cleaned_is_refused_and_takes_the_rest_with_it(tmp_path, 
     source = session(tmp_path / "in", shots=2)
     edit(source / "xrays" / "Jane-8.dcm", **attributes)
     refused(source, words)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "words"),
+    [
+        ("Rows", "twenty", "Rows (0028,0010) that is no number"),
+        ("Rows", "20", "Rows (0028,0010) as the standard"),
+        ("NumberOfFrames", "many", "NumberOfFrames"),
+        ("InstanceNumber", "7th", "InstanceNumber"),
+        ("SeriesNumber", "1.5", "SeriesNumber"),
+    ],
+)
+def test_words_where_numbers_are_needed_are_refused(tmp_path, refused, keyword, value, words):
+    write_xa(tmp_path / "x.dcm", PIXELS, XA)
+    dataset = pydicom.dcmread(tmp_path / "x.dcm")
+    tag = pydicom.datadict.tag_for_keyword(keyword)
+    dataset[tag] = DataElement(tag, "LO", value)
+    dataset.save_as(tmp_path / "x.dcm")
+    refused(tmp_path / "x.dcm", words)
 
 
 def test_big_endian_files_are_refused(tmp_path, refused):
