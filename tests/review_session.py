@@ -113,7 +113,7 @@ def _calibrated(
     spread_px = camera.width / 512 * (0.9 if status == "warn" else 0.25)
     for number, (ball_id, world) in enumerate(balls.items()):
         ideal = camera.project(world)
-        if not (0 <= ideal).all() or not (ideal <= 2 * half).all():
+        if not (ideal >= 0).all() or not (ideal <= 2 * half).all():
             continue
         taken = ideal if distortion is None else distortion.distorted_from_ideal(ideal)
         detected = taken + rng.normal(0, spread_px, 2) + (8.0 if number == 5 else 0.0)

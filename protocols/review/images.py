@@ -2,13 +2,14 @@
 
 import base64
 import io
-import math
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
 from PIL import Image
+from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude
 from skimage.feature import canny
 from skimage.measure import approximate_polygon, find_contours
+from skimage.morphology import remove_small_objects
 
 from drrkit.errors import InputError
 
@@ -22,9 +23,13 @@ _WINDOW_PERCENT = (0.5, 99.7)
 _WEBP_QUALITY, _WEBP_METHOD = 82, 2
 _THUMBNAIL_QUALITY = 60
 
-_EDGE_SIGMA_PX = 1.4
-# Canny's thresholds as quantiles of the gradient within the projected bone.
-_EDGE_QUANTILES = (0.72, 0.90)
+# Local contrast: this share of what is smooth over this part of the image is taken away, as C-arms do on their screens.
+_SMOOTH_SHARE, _SMOOTH_SIZE = 0.85, 0.06
+
+# Trabeculae are left out: smoothing and the least length are parts of the image's size, Canny's thresholds are
+# quantiles of the gradient within the projected bone.
+_EDGE_SIGMA, _EDGE_LENGTH = 1 / 256, 1 / 14
+_EDGE_QUANTILES = (0.75, 0.94)
 _EDGE_RGB = (64, 224, 255)
 _OUTLINE_TOLERANCE_PX = 0.35
 
@@ -35,25 +40,86 @@ def page_size(height: int, width: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def to_gray(pixels: Float32[np.ndarray, "h w"], size: tuple[int, int], where: object) -> UInt8[np.ndarray, "h2 w2"]:
-    """Bring line integrals to the page's size and to 8 bits; dense is bright.
+def drr_gray(drr: Float32[np.ndarray, "h w"], size: tuple[int, int], where: object) -> UInt8[np.ndarray, "h2 w2"]:
+    """Bring a DRR to the page's size and to 8 bits; dense is bright, beside the bone is black.
 
     Args:
-        pixels: Line integrals. Exact zeros, such as outside an intensifier's round field or beside the CT, take no
-            part in choosing the window.
+        drr: Line integrals.
         size: Height and width wanted, not larger than the image.
         where: The file, for messages.
 
     Raises:
         InputError: Pixels that are not finite.
     """
+    image, inside = _prepared(drr, size, where)
+    _, high = _window(image, inside)
+    return _gray(image, inside, (0.0, high))
+
+
+def xray_grays(
+    real: Float32[np.ndarray, "h w"], with_balls: Float32[np.ndarray, "h w"], size: tuple[int, int], where: object
+) -> dict[str, UInt8[np.ndarray, "h2 w2"]]:
+    """Bring an X-ray without and with its balls to the page's size and to 8 bits, all in the same window.
+
+    Args:
+        real: Line integrals. Exact zeros, such as outside an intensifier's round field, take no part in the window.
+        with_balls: The same with the balls.
+        size: Height and width wanted, not larger than the image.
+        where: The file, for messages.
+
+    Returns:
+        ``real`` and ``real_with_balls``, and with the suffix ``_local`` the same with less of what is smooth, so that
+        bone shows behind thick soft tissue: a linear filter that is the same everywhere, so nothing moves.
+
+    Raises:
+        InputError: Pixels that are not finite.
+    """
+    image, inside = _prepared(real, size, where)
+    balls, _ = _prepared(with_balls, size, where)
+    # The balls stay out of the mean around them: they must not cast dark rings.
+    background = _SMOOTH_SHARE * _smooth(image, inside, _SMOOTH_SIZE * max(size))
+    window, local_window = _window(image, inside), _window(image - background, inside)
+    return {
+        "real": _gray(image, inside, window),
+        "real_with_balls": _gray(balls, inside, window),
+        "real_local": _gray(image - background, inside, local_window),
+        "real_with_balls_local": _gray(balls - background, inside, local_window),
+    }
+
+
+def _prepared(
+    pixels: Float32[np.ndarray, "h w"], size: tuple[int, int], where: object
+) -> tuple[Float32[np.ndarray, "h2 w2"], Bool[np.ndarray, "h2 w2"]]:
     if not np.isfinite(pixels).all():
         raise InputError(where, "NaN or infinite pixels", "finite line integrals")
-    shown = pixels[pixels != 0]
-    low, high = np.percentile(shown, _WINDOW_PERCENT) if shown.size else (0.0, 1.0)
+    return reduced(pixels, size), reduced((pixels != 0).astype(np.float32), size) > 0.5
+
+
+def _window(image: Float32[np.ndarray, "h w"], inside: Bool[np.ndarray, "h w"]) -> tuple[float, float]:
+    low, high = np.percentile(image[inside], _WINDOW_PERCENT) if inside.any() else (0.0, 1.0)
+    return float(low), float(high)
+
+
+def _gray(
+    image: Float32[np.ndarray, "h w"], inside: Bool[np.ndarray, "h w"], window: tuple[float, float]
+) -> UInt8[np.ndarray, "h w"]:
+    low, high = window
     # Where next to nothing varies, noise in the last digits must not fill the range.
-    gray = (reduced(pixels, size) - low) / max(high - low, 1e-6)
+    gray = np.where(inside, (image - low) / max(high - low, 1e-6), 0)
     return (gray.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def _smooth(
+    image: Float32[np.ndarray, "h w"], inside: Bool[np.ndarray, "h w"], sigma_px: float
+) -> Float32[np.ndarray, "h w"]:
+    """Mean around each pixel, over the pixels inside only: the border of a round field must not glow."""
+    # What is smooth over thirty pixels can be computed on every eighth.
+    step = max(1, int(sigma_px / 4))
+    coarse = max(1, round(image.shape[0] / step)), max(1, round(image.shape[1] / step))
+    sums = gaussian_filter(reduced(np.where(inside, image, 0).astype(np.float32), coarse), sigma_px / step)
+    weights = gaussian_filter(reduced(inside.astype(np.float32), coarse), sigma_px / step)
+    mean = Image.fromarray(sums / np.maximum(weights, 1e-3))
+    return np.asarray(mean.resize((image.shape[1], image.shape[0]), Image.Resampling.BICUBIC), dtype=np.float32)
 
 
 def reduced(pixels: Float32[np.ndarray, "h w"], size: tuple[int, int]) -> Float32[np.ndarray, "h2 w2"]:
@@ -79,13 +145,17 @@ def thumbnail(gray: UInt8[np.ndarray, "h w"]) -> str:
 
 
 def bone_edges(drr: Float32[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """Find the edges of a DRR, one pixel thin (Canny, thresholds relative to the bone's own gradients)."""
-    if not drr.any():
+    """Find the edges of a DRR, one pixel thin."""
+    bone = drr > 0.02 * drr.max()
+    if drr.max() <= 0:
         return np.zeros(drr.shape, bool)
-    low, high = _EDGE_QUANTILES
-    return canny(
-        drr, _EDGE_SIGMA_PX, low_threshold=low, high_threshold=high, mask=_inside(drr.shape), use_quantiles=True
-    )
+    size_px = max(drr.shape)
+    sigma_px = _EDGE_SIGMA * size_px
+    low, high = np.quantile(gaussian_gradient_magnitude(drr, sigma_px)[bone], _EDGE_QUANTILES)
+    # Canny weighs with Sobel's kernel, which is four times the derivative.
+    scale = 4.0
+    edges = canny(drr, sigma_px, low_threshold=scale * low, high_threshold=scale * high, mask=_inside(drr.shape))
+    return remove_small_objects(edges, max_size=int(_EDGE_LENGTH * size_px), connectivity=2)
 
 
 def _inside(shape: tuple[int, ...]) -> Bool[np.ndarray, "h w"]:
@@ -117,13 +187,17 @@ def outlines(mask: Bool[np.ndarray, "h w"], size: tuple[int, int]) -> list[list[
     scale_v, scale_u = size[0] / mask.shape[0], size[1] / mask.shape[1]
     polygons = []
     for contour in find_contours(mask.astype(np.float32), 0.5):
-        points = (contour + 0.5) * (scale_v, scale_u) - 0.5
+        # Every second point is a pixel from the next, which is as fine as a mask can tell.
+        ends = contour[-1:] if len(contour) % 2 == 0 else contour[:0]
+        points = (_corners(np.concatenate([contour[::2], ends])) + 0.5) * (scale_v, scale_u) - 0.5
         points = approximate_polygon(points, _OUTLINE_TOLERANCE_PX)
         if len(points) > 2:
             polygons.append([round(value, 1) for value in points[:, ::-1].ravel().tolist()])
     return polygons
 
 
-def finite_or_none(value: float | None, digits: int = 4) -> float | None:
-    """Round a number for the page; None where there is none."""
-    return None if value is None or not math.isfinite(value) else round(float(value), digits)
+def _corners(contour: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "m 2"]:
+    # Points along a straight line say nothing, and leaving them out first makes the simplification quick.
+    steps = np.diff(contour, axis=0)
+    turns = (np.abs(np.diff(steps, axis=0)) > 1e-9).any(axis=1)
+    return contour[np.concatenate([[True], turns, [True]])]

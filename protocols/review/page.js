@@ -8,7 +8,7 @@
   const LEVEL_COLORS = ["#ffb454", "#7ee787", "#d2a8ff", "#ff9bb3", "#f2e863", "#79c0ff", "#ffa198", "#56d4bc"];
   const BALL = { used: "#ffd84d", unused: "#ff7b72", missing: "#c9d1d9" };
   const MAX_ZOOM = 12;
-  const KEPT_EXPOSURES = 8;
+  const KEPT_IMAGES = 24;
 
   const stage = find("stage");
   const canvas = find("picture");
@@ -17,7 +17,7 @@
 
   const view = {
     index: -1, mode: "real", blinkDrr: false, wipe: 0.5,
-    overlays: { edges: true, masks: false, balls: false }, hiddenLevels: new Set(),
+    overlays: { edges: true, masks: false, balls: false }, local: true, hiddenLevels: new Set(),
     zoom: 1, panX: 0, panY: 0, pictures: null, failed: "",
   };
   let usedPointer = false;
@@ -51,6 +51,17 @@
     } catch (error) {
       storageFailed(error);
     }
+  }
+
+  function tellOfEarlierRatings() {
+    // The cameras have changed since: what was said of the old ones is kept, but counts no longer.
+    const prefix = data.storage_key.slice(0, data.storage_key.lastIndexOf("/") + 1);
+    const keys = Object.keys(window.localStorage).filter((key) => key.startsWith(prefix) && key !== data.storage_key);
+    const count = keys.reduce((sum, key) => {
+      const entriesThere = Object.values(JSON.parse(window.localStorage.getItem(key)).entries || {});
+      return sum + entriesThere.filter((entry) => entry.rating).length;
+    }, 0);
+    if (count) toast(`${count} ratings of an earlier calibration are in this browser. They are not shown: the cameras have changed.`);
   }
 
   const moment = (entry) => Date.parse(entry.date) || 0;
@@ -247,19 +258,20 @@
     return image;
   }
 
-  function pictures(index) {
-    if (!cache.has(index)) {
-      const kinds = ["real", "real_with_balls", "drr_bone", "edges"];
-      const loading = Promise.all(kinds.map((kind) => decode(kind, index))).then((images) =>
-        Object.fromEntries(kinds.map((kind, number) => [kind, images[number]])));
-      cache.set(index, loading);
-      for (const old of [...cache.keys()].slice(0, -KEPT_EXPOSURES)) cache.delete(old);
-    } else {
-      const loading = cache.get(index);
-      cache.delete(index);
-      cache.set(index, loading);
-    }
-    return cache.get(index);
+  function picture(kind, index) {
+    const name = `${kind} ${index}`;
+    const loading = cache.get(name) || decode(kind, index);
+    cache.delete(name);
+    cache.set(name, loading);
+    for (const old of [...cache.keys()].slice(0, -KEPT_IMAGES)) cache.delete(old);
+    return loading;
+  }
+
+  async function pictures(index) {
+    // Only what is looked at is decoded: with balls or without, with local contrast or without.
+    const real = `real${view.overlays.balls ? "_with_balls" : ""}${view.local ? "_local" : ""}`;
+    const images = await Promise.all([real, "drr_bone", "edges"].map((kind) => picture(kind, index)));
+    return { real: images[0], drr: images[1], edges: images[2] };
   }
 
   async function show(index) {
@@ -279,19 +291,7 @@
     scrollToCurrent();
     markPlots(exposure.id);
     save();
-    if (exposure.pair) {
-      try {
-        const loaded = await pictures(index);
-        if (view.index !== index) return;
-        view.pictures = loaded;
-      } catch (error) {
-        if (view.index !== index) return;
-        view.failed = `The images of this exposure cannot be shown: ${error.message}`;
-      }
-    }
-    showNoPair(exposure);
-    draw();
-    stage.dataset.shown = exposure.id;
+    await load();
     const shown = visible();
     for (const near of [shown[shown.indexOf(index) + 1], shown[shown.indexOf(index) + 2]]) {
       // A failure is told when the exposure is looked at.
@@ -299,9 +299,29 @@
     }
   }
 
+  let loads = 0;
+
+  async function load() {
+    const exposure = exposures[view.index];
+    const mine = ++loads;
+    if (exposure.pair) {
+      try {
+        const loaded = await pictures(view.index);
+        if (mine !== loads) return;
+        view.pictures = loaded;
+      } catch (error) {
+        if (mine !== loads) return;
+        view.failed = `The images of this exposure cannot be shown: ${error.message}`;
+      }
+    }
+    showNoPair(exposure);
+    draw();
+    stage.dataset.shown = exposure.id;
+  }
+
   function showNoPair(exposure) {
     find("no-pair").hidden = Boolean(exposure.pair) && !view.failed;
-    find("no-pair-reason").textContent = view.failed || `Status ${exposure.status}. ${exposure.reason}`;
+    find("no-pair-reason").textContent = view.failed || exposure.reason || "The folder of pairs has none of this exposure.";
   }
 
   // ---- drawing ------------------------------------------------------------------------------------------------
@@ -342,13 +362,12 @@
     const showsDrr = view.mode === "drr" || (view.mode === "blink" && view.blinkDrr);
     stage.dataset.image = view.mode === "wipe" ? "wipe" : showsDrr ? "drr" : "real";
     const split = view.mode === "wipe" ? wipeX(at) : showsDrr ? 0 : width;
-    const real = view.overlays.balls ? view.pictures.real_with_balls : view.pictures.real;
     context.imageSmoothingEnabled = at.scale * ratio < 4;
     clipped(0, split, height, () => {
-      paint(real, at, true);
+      paint(view.pictures.real, at, true);
       if (view.overlays.edges) paint(view.pictures.edges, at, false);
     });
-    clipped(split, width, height, () => paint(view.pictures.drr_bone, at, true));
+    clipped(split, width, height, () => paint(view.pictures.drr, at, true));
     if (view.overlays.masks) drawLevels(exposure, at);
     if (view.overlays.balls) drawBalls(exposure, at);
     if (view.mode === "wipe") {
@@ -535,24 +554,26 @@
 
   function showNumbers(exposure) {
     const unit = (value, digits, name) => (value === null ? "–" : `${value.toFixed(digits)} ${name}`);
+    const degrees = (value, digits) => `${value.toFixed(digits).replace("-", "−")}°`;
     const angle = (number) => {
       const told = exposure.nominal_angles_deg[number];
-      if (!exposure.angles_deg) return `${told.toFixed(1)}° in the header`;
+      if (!exposure.angles_deg) return `${degrees(told, 1)} in the header`;
       const found = exposure.angles_deg[number];
       const moved = ((found - told + 540) % 360) - 180;
-      return `${told.toFixed(1)}° → ${found.toFixed(2)}° (${moved >= 0 ? "+" : "−"}${Math.abs(moved).toFixed(2)}°)`;
+      return `${degrees(told, 1)} → ${degrees(found, 2)} (${moved >= 0 ? "+" : ""}${degrees(moved, 2)})`;
     };
+    const moved = exposure.angles_deg ? "header → calibrated" : "";
     const rows = [
       ["Status", exposure.status, `status ${exposure.status}`],
       ["Reason", exposure.reason || "–"],
-      ["Target error", unit(exposure.target_error_mm, 3, "mm"), "", "leave-one-ball-out, in-plane, median"],
+      ["Target error", unit(exposure.target_error_mm, 3, "mm"), "", exposure.target_error_mm === null ? "" : "leave-one-ball-out, in-plane, median"],
       ["Balls", `${exposure.balls_used} used of ${exposure.balls_found} found`],
-      ["RMS of balls", `${unit(exposure.rms_px, 3, "px")} · ${unit(exposure.rms_mm, 3, "mm")}`],
+      ["RMS of balls", exposure.rms_px === null ? "–" : `${unit(exposure.rms_px, 3, "px")} · ${unit(exposure.rms_mm, 3, "mm")}`],
       ["Sigma in-plane", unit(exposure.sigma_in_plane_mm, 3, "mm")],
       ["Sigma along ray", unit(exposure.sigma_along_ray_mm, 2, "mm")],
       ["Sigma rotation", unit(exposure.sigma_rotation_deg, 3, "°").replace(" °", "°")],
-      ["Primary angle", angle(0), "", "header → calibrated"],
-      ["Secondary angle", angle(1), "", "header → calibrated"],
+      ["Primary angle", angle(0), "", moved],
+      ["Secondary angle", angle(1), "", moved],
     ];
     find("numbers").replaceChildren(...rows.map(([name, text, style, note]) => {
       const [row, term, value] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
@@ -585,7 +606,7 @@
   function restartBlinking() {
     clearInterval(blinking);
     const rate = Number(find("rate").value);
-    find("rate-text").textContent = `${rate} / s`;
+    find("rate-text").textContent = `${rate} changes / s`;
     if (view.mode === "blink") {
       blinking = setInterval(() => {
         view.blinkDrr = !view.blinkDrr;
@@ -599,7 +620,14 @@
     find("stage").dataset[name] = String(view.overlays[name]);
     all(`[data-overlay="${name}"]`)[0].setAttribute("aria-pressed", String(view.overlays[name]));
     showOptions();
-    draw();
+    if (name === "balls") load();
+    else draw();
+  }
+
+  function toggleLocal() {
+    view.local = !view.local;
+    find("local").setAttribute("aria-pressed", String(view.local));
+    load();
   }
 
   function moveWipe(to) {
@@ -670,7 +698,7 @@
   }
 
   const orbit = find("orbit");
-  const turn = { yaw: 0.6, pitch: 0.35 };
+  const turn = { yaw: 0.5, pitch: 0.8 };
 
   function showPage(name) {
     find("review").hidden = name !== "review";
@@ -829,6 +857,7 @@
     d: () => setMode(view.mode === "drr" ? "real" : "drr"),
     s: () => setMode(view.mode === "wipe" ? "real" : "wipe"),
     e: () => toggleOverlay("edges"), m: () => toggleOverlay("masks"), b: () => toggleOverlay("balls"),
+    l: toggleLocal,
     "[": () => moveWipe(view.wipe - 0.02), "]": () => moveWipe(view.wipe + 0.02),
     "+": () => setZoom(view.zoom * 1.4), "=": () => setZoom(view.zoom * 1.4),
     "-": () => setZoom(view.zoom / 1.4), z: () => setZoom(1),
@@ -889,6 +918,7 @@
   for (const button of all("[data-mode]")) button.addEventListener("click", () => setMode(button.dataset.mode));
   for (const button of all("[data-overlay]")) button.addEventListener("click", () => toggleOverlay(button.dataset.overlay));
   for (const button of all(".rates button")) button.addEventListener("click", () => rate(button.dataset.rating));
+  find("local").addEventListener("click", toggleLocal);
   find("previous").addEventListener("click", () => step(-1));
   find("next").addEventListener("click", () => step(1));
   find("zoom-in").addEventListener("click", () => setZoom(view.zoom * 1.4));
@@ -958,4 +988,5 @@
   restartBlinking();
   showRatings();
   show(Math.max(last, 0));
+  if (storageWorks) tellOfEarlierRatings();
 })();

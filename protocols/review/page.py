@@ -8,7 +8,7 @@ while they are still being read, and each is decoded when it is looked at.
 import base64
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
@@ -26,7 +26,17 @@ from protocols.calibration.result import ExposureCalibration, SessionCalibration
 from protocols.pairs import CAMERAS_NAME, image_path, mask_path
 from protocols.ratings import COLUMNS, RATINGS_NAME, Rating
 from protocols.review import plots
-from protocols.review.images import bone_edges, edges_png, outlines, page_size, reduced, thumbnail, to_gray, webp
+from protocols.review.images import (
+    bone_edges,
+    drr_gray,
+    edges_png,
+    outlines,
+    page_size,
+    reduced,
+    thumbnail,
+    webp,
+    xray_grays,
+)
 from protocols.review.marks import ball_marks
 
 _FOLDER = Path(__file__).parent
@@ -74,7 +84,7 @@ def write_review(
         "file_name": RATINGS_NAME,
         "columns": COLUMNS,
         "exposures": exposures,
-        "levels": list(dict.fromkeys(level for names in levels.values() for level in names)),
+        "levels": _head_to_foot({level for names in levels.values() for level in names}),
         "ratings": {exposure_id: asdict(rating) for exposure_id, rating in ratings.items()},
         "orbit": _orbit(calibration),
     }
@@ -112,8 +122,11 @@ def _check(acquisition_id: str, calibration: SessionCalibration, ratings: Mappin
 
 def _cameras(pair_folder: Path, calibration: SessionCalibration) -> dict[str, Camera]:
     path = Path(pair_folder) / CAMERAS_NAME
-    cameras = read_cameras(path)
     trusted = {exposure.exposure_id for exposure in calibration.exposures if exposure.status != "fail"}
+    if not trusted and not path.exists():
+        # Nothing could be paired; the page tells why.
+        return {}
+    cameras = read_cameras(path)
     strangers = [exposure_id for exposure_id in cameras if exposure_id not in trusted]
     if strangers:
         raise InputError(
@@ -132,11 +145,12 @@ def _levels(pair_folder: Path, exposure_ids: set[str]) -> dict[str, list[str]]:
         if exposure_id not in found or level not in LEVEL_CODES:
             raise InputError(path, "a mask of no known exposure and level", "<exposure>_<level>.png for each pair")
         found[exposure_id].append(level)
+    return {exposure_id: _head_to_foot(names) for exposure_id, names in found.items()}
+
+
+def _head_to_foot(levels: Iterable[str]) -> list[str]:
     # T13, where there is one, lies between T12 (19) and L1 (20).
-    return {
-        exposure_id: sorted(names, key=lambda level: 19.5 if level == "T13" else LEVEL_CODES[level])
-        for exposure_id, names in found.items()
-    }
+    return sorted(levels, key=lambda level: 19.5 if level == "T13" else LEVEL_CODES[level])
 
 
 def _numbers(exposure: ExposureCalibration) -> dict[str, Any]:
@@ -163,13 +177,14 @@ def _pair(
     """Prepare one pair: its record, its images by kind, its thumbnail."""
     exposure_id = exposure.exposure_id
     size = page_size(camera.height, camera.width)
-    grays, pixels = {}, {}
+    pixels = {}
     for kind in ("real", "real_with_balls", "drr_bone"):
         path = Path(folder) / image_path(kind, exposure_id)
         pixels[kind] = read_image(path)
         if pixels[kind].shape != (camera.height, camera.width):
             raise InputError(path, f"shape {pixels[kind].shape}", f"the camera's {(camera.height, camera.width)}")
-        grays[kind] = to_gray(pixels[kind], size, path)
+    grays = xray_grays(pixels["real"], pixels["real_with_balls"], size, f"real X-ray of {exposure_id}")
+    grays["drr_bone"] = drr_gray(pixels["drr_bone"], size, f"DRR of {exposure_id}")
     outlined = {}
     for level in levels[exposure_id]:
         mask_file = Path(folder) / mask_path(exposure_id, level)
@@ -192,7 +207,7 @@ def _pair(
     }
     edges = edges_png(bone_edges(reduced(pixels["drr_bone"], size)))
     pictures = {kind: webp(gray) for kind, gray in grays.items()} | {"edges": edges}
-    return {"pair": record}, pictures, thumbnail(grays["real"])
+    return {"pair": record}, pictures, thumbnail(grays["real_local"])
 
 
 def _orbit(calibration: SessionCalibration) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import numpy as np
 
 from protocols.calibration.result import ExposureCalibration, SessionCalibration
 
-_WIDTH, _HEIGHT = 640, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 30, 44
+_WIDTH, _HEIGHT = 540, 290
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 32, 48
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def angle_corrections(calibration: SessionCalibration) -> str:
         _TOP,
         least=1.0,
     )
-    parts = [_frame("Angles: calibrated minus header", x, y)]
+    parts = [_frame("Corrections of the angles", x, y)]
     parts.append(f'<path class="zero" d="M{_LEFT} {y.at(0):.1f}H{_WIDTH - _RIGHT}"/>')
     for exposure, (primary, secondary) in zip(shown, moves, strict=True):
         place = x.at(_angles(exposure)[0])
@@ -130,20 +130,24 @@ def _frame(title: str, x: Axis, y: Axis) -> str:
     for tick in y.ticks():
         place = y.at(tick)
         parts.append(f'<path class="grid" d="M{_LEFT} {place:.1f}H{_WIDTH - _RIGHT}"/>')
-        parts.append(f'<text class="tick" x="{_LEFT - 7}" y="{place + 4:.1f}" text-anchor="end">{tick:.4g}</text>')
+        parts.append(f'<text class="tick" x="{_LEFT - 7}" y="{place + 4:.1f}" text-anchor="end">{_number(tick)}</text>')
     base = _HEIGHT - _BOTTOM
     for tick in x.ticks(9):
         place = x.at(tick)
         parts.append(f'<path class="axis" d="M{place:.1f} {base}v5"/>')
-        parts.append(f'<text class="tick" x="{place:.1f}" y="{base + 18}" text-anchor="middle">{tick:.4g}</text>')
+        parts.append(f'<text class="tick" x="{place:.1f}" y="{base + 18}" text-anchor="middle">{_number(tick)}</text>')
     parts.append(f'<path class="axis" d="M{_LEFT} {base}H{_WIDTH - _RIGHT}"/>')
     middle_x, middle_y = (_LEFT + _WIDTH - _RIGHT) / 2, (_TOP + base) / 2
     parts.append(f'<text class="label" x="{middle_x}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(x.label)}</text>')
     parts.append(
-        f'<text class="label" transform="translate(13 {middle_y}) rotate(-90)" text-anchor="middle">'
+        f'<text class="label" transform="translate(14 {middle_y}) rotate(-90)" text-anchor="middle">'
         f"{escape(y.label)}</text>"
     )
     return "".join(parts)
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}".replace("-", "−")
 
 
 def _mark(exposure: ExposureCalibration, shape: str, text: str) -> str:
