@@ -55,7 +55,8 @@ def absorbed(path_lengths_mm: Mapping[str, Float32[np.ndarray, "h w"]], camera: 
     side_mm = pixel_side_mm(camera)
     scatter_energy = scatter(energy, transmission, machine, side_mm)
     # Scattered photons are taken to have the energies of the primary ones around them.
-    photon_kev = float(square.sum(dtype=np.float64) / energy.sum(dtype=np.float64))
+    total = float(energy.sum(dtype=np.float64))
+    photon_kev = float(square.sum(dtype=np.float64)) / total if total > 0 else 0.0
     spot_mm = machine.focal_spot_mm * (machine.magnification - 1)
     for image in (energy, square):
         blur(image, spot_mm / side_mm)

@@ -15,8 +15,8 @@ from scipy import ndimage
 from drrkit.errors import InputError
 from drrkit.geometry.rigid import ArrayLike
 
-# Newton's steps on the radius; four are enough for any distortion that is let in.
-_NEWTON_STEPS = 8
+# Newton's steps on the radius at most; real intensifiers need four.
+_NEWTON_STEPS = 30
 
 
 @dataclass(frozen=True)
@@ -78,21 +78,29 @@ class DetectorDistortion:
         for _ in range(_NEWTON_STEPS):
             excess = radius * (1 + first * radius**2 + second * radius**4) - bent_radius
             radius -= excess / self._growth(radius)
+            if np.abs(excess).max(initial=0) < 1e-9:
+                break  # the step just made squares this: it is exact now
         scale = np.divide(radius, bent_radius, out=np.ones_like(radius), where=bent_radius > 0)
         return _turned(offset * scale, -self._angle_rad(radius**2)) * self.radius_px + self.center_px
 
-    def warp(self, image: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
-        """Distort an image; beyond the ideal image its border goes on. The round field is not cut here."""
+    def warp(self, image: Float32[np.ndarray, "h w"], *, is_light: bool = False) -> Float32[np.ndarray, "h w"]:
+        """Distort an image; beyond the ideal image its border goes on. The round field is not cut here.
+
+        Args:
+            image: (H, W) ideal image.
+            is_light: Whether a total is spread: then what is stretched over more area gets dimmer, and nothing gets
+                below zero where the interpolation overshoots.
+        """
         if self.is_identity:
             return image.copy()
-        return self._resampled(image, self._ideal_grid(*image.shape))
+        ideal = self._ideal_grid(*image.shape)
+        # Cubic: bilinear would blur and would make the noise softer half-way between pixels than on them.
+        warped = ndimage.map_coordinates(image, [ideal[..., 1], ideal[..., 0]], np.float32, order=3, mode="nearest")
+        return np.maximum(warped, 0) * _area(ideal) if is_light else warped
 
     def brightness(self, height: int, width: int) -> Float32[np.ndarray, "h w"]:
-        """How much light a pixel of the image gets, 1 at the center: what is spread over more area is dimmer."""
-        ideal = self._ideal_grid(height, width)
-        down, right = np.gradient(ideal, axis=(0, 1))
-        area = right[..., 0] * down[..., 1] - right[..., 1] * down[..., 0]
-        return area.astype(np.float32)
+        """How much light a pixel of the image gets: the area of the ideal image that it shows, in pixels."""
+        return _area(self._ideal_grid(height, width))
 
     def field(self, height: int, width: int) -> Float32[np.ndarray, "h w"]:
         """Share of every pixel that lies in the field of view, with an edge one pixel soft."""
@@ -105,11 +113,6 @@ class DetectorDistortion:
         u, v = np.meshgrid(np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64))
         return self.ideal_from_distorted(np.stack([u, v], axis=-1))
 
-    def _resampled(self, image: np.ndarray, ideal: np.ndarray) -> np.ndarray:
-        # Cubic: bilinear would blur and would make the noise softer half-way between pixels than on them.
-        coordinates = [ideal[..., 1], ideal[..., 0]]
-        return ndimage.map_coordinates(image, coordinates, np.float32, order=3, mode="nearest")
-
     def _angle_rad(self, square: np.ndarray) -> np.ndarray:
         return np.radians(self.rotation_deg + self.s_deg * square)
 
@@ -117,6 +120,12 @@ class DetectorDistortion:
         """Derivative of the bent radius by the ideal one."""
         first, second = self.pincushion
         return 1 + 3 * first * radius**2 + 5 * second * radius**4
+
+
+def _area(ideal: np.ndarray) -> np.ndarray:
+    """Area of each cell of a warped grid, in pixels."""
+    down, right = np.gradient(ideal, axis=(0, 1))
+    return (right[..., 0] * down[..., 1] - right[..., 1] * down[..., 0]).astype(np.float32)
 
 
 def _turned(offset: np.ndarray, angle_rad: np.ndarray) -> np.ndarray:

@@ -76,7 +76,7 @@ def expose(
         signal /= shading(camera, machine)
     bent = machine.distortion(camera) if distortion is None else distortion
     if not bent.is_identity:
-        signal = np.maximum(bent.warp(signal), 0) * bent.brightness(*signal.shape)
+        signal = bent.warp(signal, is_light=True)
     signal *= bent.field(*signal.shape)
     noise = detector.electronic_noise_kev_mm2 * _NATIVE_SIDE_MM / side_mm
     signal += np.float32(noise) * rng.standard_normal(signal.shape, np.float32)

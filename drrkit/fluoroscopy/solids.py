@@ -24,8 +24,8 @@ __all__ = [
     "pedicle_screw",
 ]
 
-# Rays a pixel side: the shadow of a ball of 3 px radius then has its centroid to 0.003 px.
-SUBPIXELS = 4
+# Rays along a pixel side; see docs/fluoroscopy.md for what they measure.
+SUBPIXELS = 6
 EFFECTIVE_KEV = 60.0
 # Pixels whose neighborhood varies less than this need no more than the ray through their center.
 _SMOOTH = 0.01
@@ -103,27 +103,26 @@ def _shadow(
     if not u.size:
         return u
     centers = np.stack([u, v], axis=-1)
-    chord = _chord(solid, camera, centers.reshape(-1, 2)).reshape(u.shape)
+    source, directions = camera.source_world, camera.rays(centers)
+    chord = solid.chord_mm(source, directions.reshape(-1, 3)).reshape(u.shape)
+    if subpixels == 1:
+        return chord
     # No ray within a pixel is further from its central one than half a diagonal on the detector.
     margin_mm = float(np.hypot(*camera.pixel_spacing_mm)) / 2
-    touched = _chord(solid.inflated(margin_mm), camera, centers.reshape(-1, 2)).reshape(u.shape) > 0
-    split = touched & ~_is_smooth(chord)
-    if subpixels == 1 or not split.any():
+    split = ~_is_smooth(chord)
+    split[split] = solid.inflated(margin_mm).chord_mm(source, directions[split]) > 0
+    if not split.any():
         return chord
     step = (np.arange(subpixels) + 0.5) / subpixels - 0.5
     offsets = np.stack(np.meshgrid(step, step), axis=-1).reshape(-1, 2)
     rays = (centers[split][:, None] + offsets).reshape(-1, 2)
-    parts = _chord(solid, camera, rays).reshape(-1, len(offsets))
+    parts = solid.chord_mm(source, camera.rays(rays)).reshape(-1, len(offsets))
     if effective_kev is None:
         chord[split] = parts.mean(axis=1)
     else:
         attenuation = float(attenuation_per_mm(solid.material, np.array([effective_kev]))[0])
         chord[split] = -np.log(np.exp(-attenuation * parts).mean(axis=1)) / attenuation
     return chord
-
-
-def _chord(solid: Solid, camera: Camera, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, " n"]:
-    return solid.chord_mm(camera.source_world, camera.rays(pixels))
 
 
 def _is_smooth(chord: Float[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:

@@ -1,14 +1,16 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from drrkit.errors import InputError
-from drrkit.fluoroscopy.devices import FLAT_PANEL, IMAGE_INTENSIFIER, MACHINES, machine
+from drrkit.fluoroscopy.devices import FLAT_PANEL, IMAGE_INTENSIFIER, MACHINES, machine, markdown_table
 from drrkit.fluoroscopy.exposure import automatic_exposure, expose, open_field_counts
 from drrkit.fluoroscopy.machine import Detector, Machine, Technique
 from drrkit.fluoroscopy.solids import Sphere, add_chords, chords_mm
 from drrkit.geometry.carm import CArm
+from toys import toy_volume
 
 CARM = CArm(1000.0, 600.0, 160, 160, (1.2, 1.2))
 CAMERA = CARM.camera(30.0, -10.0, 20.0)
@@ -153,6 +155,21 @@ def test_thicker_is_darker_and_steel_is_darkest():
     u, v = np.rint(CAMERA.project(BALLS[0])).astype(int)
     # Only scatter is left behind 12 mm of steel.
     assert 0.1 < expose(paths, CAMERA, setup, 1).pixels[v, u] / (0.25 * 4095) < 0.5
+
+
+def test_a_wall_of_steel_is_black():
+    wall = {"steel": np.full(SHAPE, 10_000.0, np.float32)}
+    assert expose(wall, CAMERA, FLAT_PANEL, 1).pixels.mean() == pytest.approx(FLAT_PANEL.detector.offset, abs=1)
+
+
+def test_the_page_shows_the_machines_as_they_are_and_its_example_runs():
+    page = (Path(__file__).parents[2] / "docs" / "fluoroscopy.md").read_text()
+    assert markdown_table() in page
+    names = {"volume": toy_volume(), "cameras": [CARM.camera(0.0, 0.0, isocenter_world=toy_volume().center_world)]}
+    exec(page.split("```python\n")[1].split("```")[0], names)
+    pixels = names["radiograph"].pixels
+    assert pixels.shape == SHAPE
+    assert np.median(pixels[40:120, 40:120]) > 300
 
 
 def test_machines_are_complete_and_named():
