@@ -3,8 +3,7 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -16,29 +15,18 @@ from drrkit.io.study import save
 from protocols.deidentify import whitelist
 from protocols.deidentify.clean import cleaned
 from protocols.deidentify.personal import first_found, personal_words
-from protocols.deidentify.pixels import Rectangle, check_pixel_kind, clean_pixels, whole_number
+from protocols.deidentify.pixels import Rectangle, check_pixel_kind, clean_pixels
+from protocols.deidentify.plan import Job, dicom_files, jobs
 from protocols.deidentify.pseudonyms import Pseudonyms
 from protocols.deidentify.report import REPORT_NAME, Report, Tally
 
 SHEET_NAME = "acquisition.yaml"
-_DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
-# Suffixes that say nothing about a person; other files count as "other".
-_PLAIN_SUFFIXES = (".yaml", ".txt", ".json", ".csv", ".tsv", ".gz", ".nii", ".nrrd", ".mha", ".png", ".tif", ".md")
-_CT, _XRAYS = "ct", "xrays"
 # Without these pixels are bytes.
 _NEEDED = (
     *("Modality", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
 )
 _DERIVATION = "Rectangles with marks in the pixel data were blanked"
-
-
-@dataclass(frozen=True)
-class _Job:
-    """One file to write, and its name in the new folder."""
-
-    source: Path
-    name: str
 
 
 def anonymize(
@@ -79,7 +67,7 @@ def anonymize(
         raise InputError(out, "something that is already there", "a new folder")
     if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
         raise InputError(out, "a folder inside the source", "a folder elsewhere")
-    files, left_out = _dicom_files(source)
+    files, left_out = dicom_files(source)
     headers = {file: dicom.read_dataset(file, with_pixels=False) for file in files}
     for file, header in headers.items():
         _check_image(file, header)
@@ -91,7 +79,7 @@ def anonymize(
     try:
         with writing(out):
             partial.mkdir(parents=True)
-            for job in _jobs(headers):
+            for job in jobs(headers):
                 image = _write_one(job, partial, patient_id, pseudonyms, blank, tally, done)
                 modalities[str(image.Modality)] += 1
                 dates |= {str(image.StudyDate)} if image.get("StudyDate") else set()
@@ -117,28 +105,6 @@ def anonymize(
         if partial.exists():
             shutil.rmtree(partial)
     return report
-
-
-def _dicom_files(source: Path) -> tuple[list[Path], dict[str, int]]:
-    """Find the DICOM files; count the others by suffix."""
-    if source.is_file():
-        if not dicom.is_dicom(source):
-            raise InputError(source, "no DICOM file", "a DICOM file, or a folder with some")
-        return [source], {}
-    files, left_out = [], Counter[str]()
-    for file in sorted(source.rglob("*")):
-        if file.is_dir():
-            continue
-        if dicom.is_dicom(file):
-            files.append(file)
-        elif file.suffix.lower() in _DICOM_SUFFIXES:
-            raise InputError(file, "no DICOM file", "an intact file (copy it again), or no such file here")
-        else:
-            suffix = file.suffix.lower()
-            left_out[suffix if suffix in _PLAIN_SUFFIXES else "other"] += 1
-    if not files:
-        raise InputError(source, "no DICOM files", "a DICOM file, or a folder with some")
-    return files, dict(sorted(left_out.items()))
 
 
 def _check_image(file: Path, header: Dataset) -> None:
@@ -199,38 +165,8 @@ def _checked_sheet(source: Path, headers: dict[Path, Dataset]) -> bytes:
     return content
 
 
-def _jobs(headers: dict[Path, Dataset]) -> Iterator[_Job]:
-    """Name the new files: slices by series, X-rays by the time they were taken."""
-    ct: dict[tuple[int, str], list[Path]] = {}
-    xrays = []
-    for file, header in headers.items():
-        if header.SOPClassUID in whitelist.CT_CLASSES:
-            series = (whole_number(header, "SeriesNumber", file), str(header.SeriesInstanceUID))
-            ct.setdefault(series, []).append(file)
-        else:
-            xrays.append(file)
-    for index, series in enumerate(sorted(ct)):
-        folder = _CT if len(ct) == 1 else f"{_CT}-{index + 1}"
-        ordered = sorted(ct[series], key=lambda file: _instance(file, headers[file]))
-        yield from (_Job(file, f"{folder}/{number + 1:04d}.dcm") for number, file in enumerate(ordered))
-    ordered = sorted(xrays, key=lambda file: (*_taken(headers[file]), *_instance(file, headers[file])))
-    yield from (_Job(file, f"{_XRAYS}/{number + 1:04d}.dcm") for number, file in enumerate(ordered))
-
-
-def _taken(header: Dataset) -> tuple[str, str]:
-    for event in ("Acquisition", "Content", "Series", "Study"):
-        if header.get(f"{event}Date"):
-            return str(header.get(f"{event}Date")), str(header.get(f"{event}Time") or "")
-    return "", ""
-
-
-def _instance(file: Path, header: Dataset) -> tuple[int, int, str]:
-    series, number = (whole_number(header, keyword, file) for keyword in ("SeriesNumber", "InstanceNumber"))
-    return series, number, str(header.SOPInstanceUID)
-
-
 def _write_one(
-    job: _Job,
+    job: Job,
     folder: Path,
     patient_id: str,
     pseudonyms: Pseudonyms,
