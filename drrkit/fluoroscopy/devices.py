@@ -54,7 +54,7 @@ IMAGE_INTENSIFIER = Machine(
     scatter_fwhm_mm=110.0,
     focal_spot_mm=0.6,
     source="A tube with an input screen of CsI:Na (up to 0.5 mm thick) and a CCD camera. Blur and glare: 22 % of "
-    "low-frequency drop and 29 % of the modulation at 1 lp/mm, means of over 25 tubes in hospitals (Phys. Med. Biol. 33 "
+    "low-frequency drop, 29 % of the modulation at 1 lp/mm, means of over 25 tubes in hospitals (Phys. Med. Biol. 33 "
     "(1988), doi 10.1088/0031-9155/33/1/009). Pincushion and the earth's field have the forms of Liu, Rudin & "
     "Bednarek, Med. Phys. 26 (1999) 1802. Their amounts, the glare's radius, scatter, Swank factor, camera noise (one "
     "thousandth of full scale in pixels of 0.4 mm) and gain are assumed.",

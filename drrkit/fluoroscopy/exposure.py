@@ -2,8 +2,8 @@
 
 The order is that of the machine: tube and heel effect, collimator, attenuation photon by photon, focal spot and motion,
 scatter, quantum noise, light that spreads in the scintillator (and blurs the noise), electron optics of an image
-intensifier, electronic noise, gain, clipping to the detector's range, whole counts. All of it is simulated; see
-docs/fluoroscopy.md for what is left out.
+intensifier, electronic noise, flat-field correction, gain, clipping to the detector's range, whole counts. All of it is
+simulated; see docs/fluoroscopy.md for what is left out.
 """
 
 from collections.abc import Mapping
@@ -72,14 +72,14 @@ def expose(
     energy, square = (_moved(image, motion_px) for image in (mean.energy, mean.energy_square))
     signal = _with_quantum_noise(energy, square / np.float32(detector.swank), side_mm**2, rng)
     _spread_light(signal, detector, side_mm)
-    if detector.is_flat_fielded:
-        signal /= shading(camera, machine)
     bent = machine.distortion(camera) if distortion is None else distortion
-    if not bent.is_identity:
-        signal = bent.warp(signal, is_light=True)
-    signal *= bent.field(*signal.shape)
+    signal = bent.warp(signal, is_light=True)
+    field = bent.field(*signal.shape)
+    signal *= field
     noise = detector.electronic_noise_kev_mm2 * _NATIVE_SIDE_MM / side_mm
     signal += np.float32(noise) * rng.standard_normal(signal.shape, np.float32)
+    if detector.is_flat_fielded:
+        signal /= np.where(field > 0, bent.warp(shading(camera, machine), is_light=True), 1)
     counts = np.rint(np.clip(detector.offset + detector.gain * signal, 0, detector.full_scale))
     return Radiograph(counts.astype(np.float32), "intensity", camera)
 

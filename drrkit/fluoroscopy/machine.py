@@ -7,7 +7,14 @@ import numpy as np
 
 from drrkit.errors import InputError
 from drrkit.fluoroscopy.distortion import DetectorDistortion
-from drrkit.fluoroscopy.spectrum import Spectrum, tube_spectrum
+from drrkit.fluoroscopy.spectrum import (
+    ALUMINUM_LIMITS_MM,
+    ANODE_LIMITS_DEG,
+    COPPER_LIMITS_MM,
+    KVP_LIMITS,
+    Spectrum,
+    tube_spectrum,
+)
 from drrkit.geometry.camera import Camera
 from drrkit.geometry.rigid import ArrayLike
 
@@ -33,6 +40,10 @@ class Technique:
     pulse_ms: float = 10.0
 
     def __post_init__(self) -> None:
+        _check_range("technique kvp", self.kvp, *KVP_LIMITS)
+        _check_range("technique aluminum_mm", self.aluminum_mm, *ALUMINUM_LIMITS_MM)
+        _check_range("technique copper_mm", self.copper_mm, *COPPER_LIMITS_MM)
+        _check_range("technique anode_deg", self.anode_deg, *ANODE_LIMITS_DEG)
         _check_range("technique photons_per_mm2", self.photons_per_mm2, 1e-3, 1e9)
         _check_range("technique pulse_ms", self.pulse_ms, 0.1, 10_000)
 

@@ -69,13 +69,13 @@ def material_fractions(volume: Volume, ct_energy_kev: float = CT_ENERGY_KEV) -> 
         ct_energy_kev: Effective energy at which the Hounsfield units were measured.
     """
     solid_bone_hu = np.float32(cortical_bone_hu(ct_energy_kev))
-    water, bone = (np.empty(volume.shape, np.float32) for _ in range(2))
-    for hu, water_slice, bone_slice in zip(volume.hu, water, bone, strict=True):
-        np.clip(hu / solid_bone_hu, 0, None, out=bone_slice)
-        np.clip(1 + hu / np.float32(1000), 0, 1, out=water_slice)
-        water_slice -= bone_slice
     prepared = {}
-    for name, fraction in ((WATER, water), (BONE, bone)):
+    # One after the other: a large CT's fractions fill memory.
+    for name in (WATER, BONE):
+        fraction = np.empty(volume.shape, np.float32)
+        for hu, share in zip(volume.hu, fraction, strict=True):
+            bone = np.clip(hu / solid_bone_hu, 0, None)
+            share[:] = bone if name == BONE else np.clip(1 + hu / np.float32(1000), 0, 1) - bone
         prepared[name] = prepare_attenuation(fraction, volume.world_from_voxel)
     return Materials(MappingProxyType(prepared))
 

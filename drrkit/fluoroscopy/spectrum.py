@@ -11,6 +11,8 @@ from drrkit.errors import InputError
 # Below this nothing leaves a C-arm's tube, whose glass, oil and window are at least 2.5 mm of aluminum.
 LOWEST_KEV = 12.0
 KVP_LIMITS = (30.0, 150.0)
+ALUMINUM_LIMITS_MM = (0.5, 50.0)
+COPPER_LIMITS_MM = (0.0, 3.0)
 ANODE_LIMITS_DEG = (6.0, 24.0)
 BINS = 24
 
@@ -73,8 +75,8 @@ def tube_spectrum(
     """
     for name, value, (low, high) in (
         ("kvp", kvp, KVP_LIMITS),
-        ("aluminum_mm", aluminum_mm, (0.5, 50.0)),
-        ("copper_mm", copper_mm, (0.0, 3.0)),
+        ("aluminum_mm", aluminum_mm, ALUMINUM_LIMITS_MM),
+        ("copper_mm", copper_mm, COPPER_LIMITS_MM),
         ("anode_deg", anode_deg, ANODE_LIMITS_DEG),
         ("bins", bins, (4, 500)),
     ):

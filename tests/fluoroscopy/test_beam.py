@@ -136,6 +136,8 @@ def test_impossible_paths_are_refused(paths):
         lambda: Collimator("iris", (-5.0, 5.0)),
         lambda: Collimator(leak=2.0),
         lambda: Technique(photons_per_mm2=-1.0),
+        lambda: Technique(kvp=500.0),
+        lambda: Technique(copper_mm=-0.1),
         lambda: replace(FLAT_PANEL, anode_direction=(1.0, 1.0)),
         lambda: replace(FLAT_PANEL, scatter_to_primary=float("nan")),
         lambda: replace(FLAT_PANEL.detector, bits=99),

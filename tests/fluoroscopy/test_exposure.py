@@ -92,6 +92,18 @@ def test_electronic_noise_stays_in_the_dark():
     assert pixels.std() == pytest.approx(np.hypot(0.01 * 6000 / 6, np.sqrt(1 / 12)), rel=0.03)
 
 
+@pytest.mark.parametrize("base", [FLAT_PANEL, IMAGE_INTENSIFIER])
+def test_flat_fielding_makes_the_open_field_even(base):
+    wide = CArm(1000.0, 600.0, 160, 160, (2.0, 2.0)).camera(0.0, 0.0)
+    quiet = replace(base.detector, glare_fraction=0.0, bits=16, is_flat_fielded=True)
+    base = with_photons(replace(base, detector=quiet), 2e5)
+    raw = replace(base, detector=replace(quiet, is_flat_fielded=False))
+    inside = np.hypot(*(np.mgrid[:160, :160] - 79.5)) < 70
+    even, uneven = (expose(water(0.0), wide, setup, 1).pixels[inside] for setup in (base, raw))
+    assert even.std() / even.mean() < 0.01
+    assert uneven.std() / uneven.mean() > 0.03
+
+
 def test_the_open_field_has_the_counts_it_is_told():
     setup = with_photons(PLAIN, 5e4)
     middle = expose(water(0.0), CAMERA, setup, 1).pixels[60:100, 60:100].mean()
