@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool
 from skimage.transform import resize
 
 from drrkit.errors import InputError
@@ -28,8 +28,17 @@ from drrkit.radiograph import Radiograph
 from protocols.acquisition import Acquisition, Exposure, read_exposure
 from protocols.calibration.result import ExposureCalibration, SessionCalibration
 from protocols.erase import ball_shadows, erase_ct_balls, inpaint
-from protocols.linearize import linearize
-from protocols.pairs import CAMERAS_NAME, IMAGE_KINDS, PairRow, image_path, mask_path, read_pairs, write_pairs
+from protocols.linearize import Linearized, field_of_view, linearize
+from protocols.pairs import (
+    CAMERAS_NAME,
+    IMAGE_KINDS,
+    PairRow,
+    field_path,
+    image_path,
+    mask_path,
+    read_pairs,
+    write_pairs,
+)
 from protocols.ratings import Rating
 from protocols.undistort import Distortion, undistort_image
 
@@ -140,28 +149,37 @@ def pair_camera(found: ExposureCalibration, settings: PairSettings) -> Camera:
 
 
 def flattened(
-    radiograph: Radiograph, found: ExposureCalibration, camera: Camera, acquisition: Acquisition
-) -> tuple[Float32[np.ndarray, "h w"], float | None, str]:
-    """Undo distortion, resample to the pair's camera, and turn into line integrals.
+    acquisition: Acquisition, exposure: Exposure, found: ExposureCalibration, camera: Camera
+) -> tuple[Linearized, Bool[np.ndarray, "h w"]]:
+    """Read an exposure, undo its distortion, resample it to the pair's camera, and turn it into line integrals.
 
     Beams add up in a pixel, their logarithms do not: so first the size, then the logarithm.
 
     Returns:
-        The line integrals, what stood for the open beam, and where that came from.
+        The line integrals, and (H, W) true where the beam fell on the detector.
     """
-    pixels = radiograph.pixels
+    radiograph = read_exposure(acquisition, exposure)
+    pixels, field = radiograph.pixels, np.ones(radiograph.pixels.shape, bool)
+    if radiograph.domain == "intensity":
+        field = field_of_view(radiograph, exposure.collimator_px)
     if found.distortion is not None:
-        pixels = undistort_image(pixels, Distortion.from_record(found.distortion))
+        distortion = Distortion.from_record(found.distortion)
+        # What lies beyond the border is unknown, not what lies on it.
+        field[[0, -1]] = field[:, [0, -1]] = False
+        field = undistort_image(field.astype(np.float32), distortion) > 0.999
+        pixels = undistort_image(pixels, distortion)
     if pixels.shape != (camera.height, camera.width):
         # The edges of the two pixel grids coincide, as in Camera.resized.
-        pixels = resize(pixels, (camera.height, camera.width), order=1, anti_aliasing=True, preserve_range=True)
+        size = (camera.height, camera.width)
+        pixels = resize(pixels, size, order=1, anti_aliasing=True, preserve_range=True)
+        field = resize(field.astype(np.float32), size, order=1, anti_aliasing=True) > 0.999
     linear = linearize(
         Radiograph(pixels.astype(np.float32), radiograph.domain, camera),
         open_field=acquisition.pixels.open_field,
         log_slope=acquisition.pixels.log_slope,
         log_zero=acquisition.pixels.log_zero or 0.0,
     )
-    return linear.radiograph.pixels, linear.open_field, linear.open_field_from
+    return linear, field
 
 
 def _scene(acquisition: Acquisition, calibration: SessionCalibration, settings: PairSettings) -> Scene:
@@ -186,7 +204,9 @@ def _make_pair(
     settings: PairSettings,
     identity: str,
 ) -> PairRow:
-    real, open_field, open_field_from = flattened(read_exposure(acquisition, exposure), found, camera, acquisition)
+    linear, field = flattened(acquisition, exposure, found, camera)
+    # Nothing is known outside of the field; an open beam is what an empty DRR shows there, too.
+    real = np.where(field, linear.radiograph.pixels, np.float32(0))
     centers = np.array(list(calibration.balls_world.values())).reshape(-1, 3)
     margin_px = (
         settings.ball_margin_mm
@@ -209,11 +229,12 @@ def _make_pair(
         rating="",
         target_error_mm=found.target_error_mm,
         rms_px=found.rms_px,
-        open_field=open_field,
-        open_field_from=open_field_from,
+        open_field=linear.open_field,
+        open_field_from=linear.open_field_from,
         boxes={level: seen.box for level, seen in levels.items()},
         visibility={level: round(seen.visibility, 6) for level, seen in levels.items()},
         images_sha256={kind: write_image(out / image_path(kind, exposure_id), images[kind]) for kind in IMAGE_KINDS},
+        field_sha256=write_mask(out / field_path(exposure_id), field),
         masks_sha256={
             level: write_mask(out / mask_path(exposure_id, level), seen.mask)
             for level, seen in levels.items()

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from scipy import ndimage
 
 from drrkit.errors import InputError
-from drrkit.io.store import read_image, write_bytes
-from protocols.pairs import image_path, read_pairs
+from drrkit.io.store import read_image, read_mask, write_bytes
+from protocols.pairs import field_path, image_path, read_pairs
 
 _PANEL_INCHES = 2.6
 _BACKGROUND, _INK, _EDGE = "#111418", "#e8e8e8", (1.0, 0.62, 0.1)
@@ -43,10 +43,11 @@ def write_pairs_picture(pairs: Path, exposure_ids: Sequence[str], path: Path, ti
     axes = figure.subplots(4, count, squeeze=False)
     for column, exposure_id in enumerate(exposure_ids):
         images = {kind: read_image(pairs / image_path(kind, exposure_id)) for kind in _ROWS}
+        field = read_mask(pairs / field_path(exposure_id))
         for axis, (kind, words) in zip(axes[:, column], _ROWS.items(), strict=False):
-            axis.imshow(_shown(images[kind]), cmap="gray", vmin=0, vmax=1)
+            axis.imshow(_shown(images[kind], field), cmap="gray", vmin=0, vmax=1)
             _label(axis, words if column == 0 else "")
-        overlay = np.repeat(_shown(images["real"])[..., None], 3, axis=-1)
+        overlay = np.repeat(_shown(images["real"], field)[..., None], 3, axis=-1)
         overlay[bone_edges(images["drr_bone"])] = _EDGE
         axes[3, column].imshow(overlay)
         _label(axes[3, column], "edges of the DRR on the X-ray" if column == 0 else "")
@@ -79,9 +80,9 @@ def bone_edges(drr_bone: Float32[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     return strong & (strength >= ahead) & (strength >= behind)
 
 
-def _shown(pixels: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
-    """Stretch to 0 and 1, bright where much is absorbed."""
-    low, high = np.quantile(pixels, [0.01, 0.995])
+def _shown(pixels: Float32[np.ndarray, "h w"], field: Bool[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
+    """Stretch what lies in the field of view to 0 and 1, bright where much is absorbed."""
+    low, high = np.quantile(pixels[field] if field.any() else pixels, [0.02, 0.998])
     return np.clip((pixels - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
 
 

@@ -52,6 +52,8 @@ class FrameGeometry:
         flipped: Whether it was then flipped horizontally.
         patient_orientation: Where rows and columns of the stored pixels run to, such as ("L", "F").
         missing: What stands between this header and a camera; empty when there is one.
+        collimator_px: (left, top, right, bottom) outermost columns and rows that rectangular blades leave open
+            (0018,1702 to 1708, counted there from 1); None where the file names none.
     """
 
     primary_deg: float | None
@@ -65,6 +67,7 @@ class FrameGeometry:
     flipped: bool
     patient_orientation: tuple[str, str] | None
     missing: tuple[str, ...]
+    collimator_px: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,7 @@ def _frame(dataset: Dataset, where: Path, index: int, count: int, size: tuple[in
         flipped=dicom.value(dataset, "FieldOfViewHorizontalFlip", index) == "YES",
         patient_orientation=_patient_orientation(dataset, index),
         missing=(),
+        collimator_px=_collimator_px(dataset, where, index),
     )
     missing = tuple(_obstacles(dataset, where, index, geometry))
     if not missing and not _fits_patient_orientation(geometry, size):
@@ -212,6 +216,18 @@ def _distance(dataset: Dataset, where: Path, keyword: str, index: int) -> float 
 def _pair(dataset: Dataset, where: Path, keyword: str, index: int) -> tuple[float, float] | None:
     found = dicom.numbers(dataset, keyword, where, 2, index)
     return None if found is None else (found[0], found[1])
+
+
+def _collimator_px(dataset: Dataset, where: Path, index: int) -> tuple[float, float, float, float] | None:
+    shapes = dicom.value(dataset, "CollimatorShape", index) or ()
+    if "RECTANGULAR" not in ([shapes] if isinstance(shapes, str) else list(shapes)):
+        return None
+    keywords = ("LeftVerticalEdge", "UpperHorizontalEdge", "RightVerticalEdge", "LowerHorizontalEdge")
+    left, top, right, bottom = (dicom.number(dataset, f"Collimator{keyword}", where, index) for keyword in keywords)
+    if left is None or top is None or right is None or bottom is None:
+        return None
+    # PS3.3 C.8.7.3: the upper left pixel is 1\\1.
+    return left - 1, top - 1, right - 1, bottom - 1
 
 
 def _equipment_angles(dataset: Dataset, where: Path, index: int) -> tuple[float, float, float] | None:

@@ -224,9 +224,11 @@ def _write_shot(
     path: Path,
     scene: Scene,
 ) -> None:
-    table = log_table(1.0, float(scene.machine.detector.full_scale)) if settings.relation == "LOG" else None
+    # DICOM wants the table's entries to fill their 16 bits; intensities are relative anyway.
+    scale = (2**16 - 1) // scene.machine.detector.full_scale
+    table = log_table(scale, scale * scene.machine.detector.full_scale) if settings.relation == "LOG" else None
     stored: UInt16[np.ndarray, "h w"] = (
-        counts.astype(np.uint16) if table is None else stored_from_intensity(counts, table)
+        counts.astype(np.uint16) if table is None else stored_from_intensity(scale * counts, table)
     )
     technique = scene.machine.technique
     primary_deg, secondary_deg = take.header_deg

@@ -1,0 +1,21 @@
+"""``drrkit acquisition``: from an ex-vivo C-arm session to calibrated real/synthetic pairs, without writing Python."""
+
+import typer
+
+from protocols.commands.intake import anonymize, check, new
+from protocols.commands.pairs import calibrate, pair, review
+from protocols.commands.simulate import simulate
+
+app = typer.Typer(
+    help="From an ex-vivo C-arm session to calibrated pairs of real and synthetic X-rays.", no_args_is_help=True
+)
+for name, command in {
+    "new": new,
+    "check": check,
+    "anonymize": anonymize,
+    "calibrate": calibrate,
+    "pair": pair,
+    "review": review,
+    "simulate": simulate,
+}.items():
+    app.command(name)(command)
