@@ -85,6 +85,10 @@ def _strengths(
     ring_u = centers[:, :1] + RING * radius * np.cos(angles)
     ring_v = centers[:, 1:] + RING * radius * np.sin(angles)
     ring = ndimage.map_coordinates(smooth, [ring_v, ring_u], order=1, mode="nearest", output=np.float64)
+    # Beyond the rim of the image, the opposite point speaks for both.
+    height, width = smooth.shape
+    beyond = (ring_u < 0) | (ring_u > width - 1) | (ring_v < 0) | (ring_v > height - 1)
+    ring = np.where(beyond, np.roll(ring, DIRECTIONS, axis=1), ring)
     pairs = (ring[:, :DIRECTIONS] + ring[:, DIRECTIONS:]) / 2
     tops = smooth[centers[:, 1].astype(int), centers[:, 0].astype(int)].astype(np.float64)
     heights = tops[:, None] - pairs

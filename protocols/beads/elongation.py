@@ -14,14 +14,15 @@ from protocols.beads.shadows import (
     modelled,
     open_windows,
     profile,
+    shadows_of,
 )
 
 # A shadow is taken for two balls where it is so much longer (variance in squared radii), so much more surely.
-MERGED_VARIANCE, MERGED_SURE = 0.05, 4.0
+MERGED_VARIANCE, MERGED_SURE = 0.015, 4.0
 # Two balls must leave so much less than one, and be as high as each other within this share.
 TWO_BETTER, ALIKE = 0.6, 0.4
-# Merged balls that are looked at in one image, the highest first.
-MOST_SPLITS = 6
+# Balls closer than this many radii hide each other; so many pairs are looked at in one image.
+CLOSE, MOST_PAIRS = 2.0, 8
 # Motion must be this sure to count.
 MOTION_SURE = 2.0
 
@@ -69,24 +70,23 @@ def motion_px(extra: Float[np.ndarray, "n 2"], sigma: Float[np.ndarray, " n"]) -
     return float(np.sqrt(24 * length)) if length > MOTION_SURE * sure else 0.0
 
 
-def split_merged(
+def settle_pairs(
     image: Float32[np.ndarray, "h w"], fit: Fit, radius_px: tuple[float, float]
 ) -> tuple[Fit, Bool[np.ndarray, " n"]]:
-    """Replace shadows that are two merged balls by two; say which ones are of that kind."""
-    alone = np.zeros(len(fit.shadows), dtype=bool)
-    extra, sigma = elongations(fit)
-    own = extra - np.median(extra, axis=0)
-    size = np.hypot(own[:, 0], own[:, 1])
-    radii = fit.shadows.radii
-    heights = fit.shadows.values[:, HEIGHT]
-    high = heights > ALIKE * np.median(heights)
-    merged = np.flatnonzero((size > MERGED_VARIANCE * radii**2) & (size > MERGED_SURE * sigma) & high)
-    merged = merged[np.argsort(-fit.shadows.values[merged, HEIGHT], kind="stable")][:MOST_SPLITS]
-    pairs = {int(number): _two_balls(fit, int(number), own[number]) for number in merged}
-    pairs = {number: pair for number, pair in pairs.items() if pair is not None}
+    """Fit balls that hide each other two by two: those close together, and shadows that may be two merged ones.
+
+    Returns:
+        The fit with two balls in the place of each merged one, and which balls belong to such pairs.
+    """
+    centers = fit.shadows.centers
+    pairs: dict[tuple[int, ...], np.ndarray] = {}
+    for members, start in [*_close_pairs(fit), *_merged_balls(fit)][:MOST_PAIRS]:
+        free = not any(number in settled for settled in pairs for number in members)
+        if free and (two := _two_balls(image, fit, np.array(members), start, radius_px)) is not None:
+            pairs[members] = two
     if not pairs:
-        return fit, alone
-    single = np.setdiff1d(np.arange(len(radii)), list(pairs))
+        return fit, np.zeros(len(centers), dtype=bool)
+    single = np.setdiff1d(np.arange(len(centers)), [number for members in pairs for number in members])
     values = np.concatenate([fit.shadows.values[single], *pairs.values()])
     shadows = open_windows(image, values[:, :2], np.exp(values[:, LOG_RADIUS]), radius_px, 1.0)
     shadows.values[:, : HEIGHT + 1] = values[:, : HEIGHT + 1]
@@ -94,41 +94,76 @@ def split_merged(
     return fit_shadows(shadows, 3, neighbors=True), np.arange(len(values)) >= len(single)
 
 
-def _two_balls(fit: Fit, number: int, own: Float[np.ndarray, " 2"]) -> Float[np.ndarray, "2 10"] | None:
-    """Fit two balls of one size to one window; None where one is as good, or where the two are unlike."""
-    shadows = fit.shadows.chosen(np.array([number]))
-    values, weight = shadows.values[0], np.sqrt(fit.shadows.weights[number])
-    expected, blur = shadows.prior[0]
-    radius = float(np.exp(expected))
-    angle = np.arctan2(own[1], own[0]) / 2
-    apart = np.clip(np.sqrt(8 * np.hypot(*own)), 0.5 * radius, 2.0 * radius) / 2
-    along = apart * np.array([np.cos(angle), np.sin(angle)])
-    background = modelled(shadows)[1][0, :, LEVEL:]
-    # What other balls add to the window was taken off in the fit; it is what model and residuals leave of the pixels.
-    data = modelled(shadows)[0][0] + fit.residuals[number]
-    noise = float(fit.noise[number])
+def _close_pairs(fit: Fit) -> list[tuple[tuple[int, ...], Float[np.ndarray, "2 2"]]]:
+    """Balls whose shadows overlap, the closest first, and where they are."""
+    centers, radius = fit.shadows.centers, float(np.exp(fit.shadows.prior[0, 0]))
+    apart = np.hypot(*(centers[:, None] - centers[None]).transpose(2, 0, 1))
+    first, second = np.nonzero(np.triu(apart < CLOSE * radius, 1))
+    order = np.argsort(apart[first, second], kind="stable")
+    return [((int(i), int(j)), centers[[i, j]]) for i, j in zip(first[order], second[order], strict=True)]
+
+
+def _merged_balls(fit: Fit) -> list[tuple[tuple[int, ...], Float[np.ndarray, "2 2"]]]:
+    """Shadows that are longer than the others, the surest first, and where two balls in their place would be."""
+    extra, sigma = elongations(fit)
+    common = np.median(extra, axis=0)
+    own = extra - common
+    size = np.hypot(own[:, 0], own[:, 1])
+    heights = fit.shadows.values[:, HEIGHT]
+    longer = np.maximum(MERGED_VARIANCE * fit.shadows.radii**2, np.hypot(*common))
+    merged = np.flatnonzero((size > longer) & (size > MERGED_SURE * sigma) & (heights > ALIKE * np.median(heights)))
+    found: list[tuple[tuple[int, ...], np.ndarray]] = []
+    for number in merged[np.argsort(-(size / sigma)[merged], kind="stable")]:
+        radius, angle = float(np.exp(fit.shadows.prior[0, 0])), np.arctan2(own[number, 1], own[number, 0]) / 2
+        along = 0.5 * radius * np.array([np.cos(angle), np.sin(angle)])
+        center = fit.shadows.centers[number]
+        found.append(((int(number),), np.stack([center - along, center + along])))
+    return found
+
+
+def _two_balls(
+    image: Float32[np.ndarray, "h w"],
+    fit: Fit,
+    members: np.ndarray,
+    start: Float[np.ndarray, "2 2"],
+    radius_px: tuple[float, float],
+) -> Float[np.ndarray, "2 10"] | None:
+    """Fit two balls of one size to one window; None where they are unlike, or where one in their place is as good."""
+    middle, (expected, blur) = start.mean(axis=0), fit.shadows.prior[0]
+    radius, half = float(np.exp(expected)), float(np.hypot(*(start[1] - start[0]))) / 2
+    reach = (radius_px[0], max(radius_px[1], radius + half))
+    window = open_windows(image, middle[None], np.array([radius + half]), reach, float(np.exp(blur)))
+    others = np.setdiff1d(np.arange(len(fit.shadows)), members)
+    data = window.pixels[0] - shadows_of(fit.shadows.values[others], window.offsets[0], window.grid).sum(axis=0)
+    background, root = modelled(window)[1][0, :, LEVEL:], np.sqrt(window.weights[0])
+    noise, looseness = float(np.median(fit.noise[members])), float(fit.shadows.looseness[0])
+    terms = np.zeros(0)
 
     def balls(unknowns: np.ndarray) -> np.ndarray:
-        two = np.zeros((2, len(values)))
-        two[:, :2] = unknowns[:4].reshape(2, 2)
-        two[:, LOG_RADIUS], two[:, LOG_BLUR] = unknowns[4], blur
-        return two
+        values = np.zeros((len(unknowns) // 2, fit.shadows.values.shape[1]))
+        values[:, :2] = unknowns[:-1].reshape(-1, 2)
+        values[:, LOG_RADIUS], values[:, LOG_BLUR], values[:, HEIGHT] = unknowns[-1], blur, 1.0
+        return values
 
     def residuals(unknowns: np.ndarray) -> np.ndarray:
-        offsets = np.repeat(shadows.offsets, 2, axis=0)
-        columns = np.column_stack([*profile(balls(unknowns), offsets, shadows.grid)[0], background]) * weight[:, None]
+        nonlocal terms
+        columns = np.column_stack([*shadows_of(balls(unknowns), window.offsets[0], window.grid), background])
+        columns *= root[:, None]
         # Heights and background are linear: solved for at every step.
-        terms[:] = np.linalg.lstsq(columns, data * weight, rcond=None)[0]
-        return np.append(columns @ terms - data * weight, noise * (unknowns[4] - expected) / shadows.looseness[0])
+        terms = np.linalg.solve(columns.T @ columns + 1e-9 * np.eye(columns.shape[1]), columns.T @ (data * root))
+        return np.append(columns @ terms - data * root, noise * (unknowns[-1] - expected) / looseness)
 
-    terms = np.zeros(2 + background.shape[1])
-    start = np.append([values[:2] - along, values[:2] + along], expected)
-    found = least_squares(residuals, start, method="lm", x_scale=np.append(np.full(4, radius), 1.0), max_nfev=120)
-    left = float((residuals(found.x) ** 2).sum())
-    one = float((weight**2 * fit.residuals[number] ** 2).sum())
-    two = balls(found.x)
-    two[:, HEIGHT], two[:, LEVEL:] = terms[:2], terms[2:]
-    apart = float(np.hypot(*(two[0, :2] - two[1, :2])))
-    inside = (np.hypot(*(two[:, :2] - values[:2]).T) < 2.0 * radius).all()
+    def solved(centers: np.ndarray, evaluations: int) -> tuple[np.ndarray, float]:
+        found = least_squares(residuals, np.append(centers, expected), method="lm", max_nfev=evaluations)
+        return found.x, float((residuals(found.x) ** 2).sum())
+
+    if len(members) == 1:
+        _, one = solved(middle, 30)
+    unknowns, two = solved(start, 80)
+    values = balls(unknowns)
+    values[:, HEIGHT] = terms[:2]
+    apart = float(np.hypot(*(values[0, :2] - values[1, :2])))
+    inside = (np.hypot(*(values[:, :2] - middle).T) < 2.0 * radius).all()
     alike = terms[:2].min() > ALIKE * terms[:2].max()
-    return two if left < TWO_BETTER * one and inside and alike and apart > 0.3 * radius else None
+    better = len(members) == 2 or two < TWO_BETTER * one
+    return values if better and inside and alike and apart > 0.3 * radius else None

@@ -129,6 +129,13 @@ def profile(
     return *tables, distance, du, dv
 
 
+def shadows_of(
+    values: Float[np.ndarray, "n 10"], offset: Float[np.ndarray, " 2"], grid: Float[np.ndarray, "k 2"]
+) -> Float[np.ndarray, "n k"]:
+    """Shadows of several balls in one window, without background."""
+    return values[:, HEIGHT, None] * profile(values, np.tile(offset, (len(values), 1)), grid)[0]
+
+
 def modelled(shadows: Shadows) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, "n k 10"]]:
     """Values of the model in each window, and their derivatives by the unknowns."""
     values = shadows.values
@@ -213,6 +220,9 @@ def fit_shadows(shadows: Shadows, steps: int, *, neighbors: bool) -> Fit:
         room = 0.4 * np.exp(values[:, LOG_RADIUS])[:, None]
         change[:, :2] = np.clip(change[:, :2], -room, room)
         change[:, LOG_RADIUS : LOG_BLUR + 1] = np.clip(change[:, LOG_RADIUS : LOG_BLUR + 1], -0.3, 0.3)
+        if neighbors:
+            # Overlapping balls move at the same time: half steps keep them from pushing each other about.
+            change[_close(current)] *= 0.6
         values = values + change
         values[:, :2] = np.clip(values[:, :2], start[:, :2] - 2.5 * room, start[:, :2] + 2.5 * room)
     bare = _less_background(data, jacobian[..., LEVEL:], weights)
@@ -228,6 +238,13 @@ def overlapping(shadows: Shadows) -> Bool[np.ndarray, "n n"]:
     near = apart < reach[:, None] + 1.3 * shadows.radii[None, :]
     np.fill_diagonal(near, False)
     return near
+
+
+def _close(shadows: Shadows) -> Bool[np.ndarray, " n"]:
+    """Which balls overlap with another one."""
+    apart = np.hypot(*(shadows.centers[:, None] - shadows.centers[None]).transpose(2, 0, 1))
+    np.fill_diagonal(apart, np.inf)
+    return (apart < 2 * shadows.radii).any(axis=1)
 
 
 def _others(shadows: Shadows) -> Float[np.ndarray, "n k"]:

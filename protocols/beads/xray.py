@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Float32
 from drrkit.errors import InputError
 from drrkit.radiograph import Radiograph
 from protocols.beads.blobs import find_spots, spot_images
-from protocols.beads.elongation import elongations, motion_px, split_merged
+from protocols.beads.elongation import elongations, motion_px, settle_pairs
 from protocols.beads.shadows import (
     HEIGHT,
     LOG_BLUR,
@@ -26,6 +26,8 @@ FINEST_RADIUS_PX = 3.0
 OCTAVE = 2.3
 # What a fitted ball must have: explained share of its window, height over noise, and score.
 EXPLAINED, HEIGHT_OVER_NOISE, LOWEST_SCORE = 0.6, 3.0, 0.5
+# Balls are at most blurred to this share of their radius; motion apart.
+BLURRED = 0.35
 # Two merged balls are not well explained by one.
 MERGED_BONUS = 0.15
 # Radii may leave the range by this factor.
@@ -120,7 +122,7 @@ def _detected(image: Float32[np.ndarray, "h w"], radius_px: tuple[float, float])
     fit = fit.chosen(_scores(fit) > LOWEST_SCORE - MERGED_BONUS)
     if not len(fit.shadows):
         return np.zeros((0, 6))
-    fit, split = split_merged(image, fit, radius_px)
+    fit, split = settle_pairs(image, fit, radius_px)
     scores = _scores(fit)
     keep = _plausible(fit, radius_px) & (scores > LOWEST_SCORE)
     fit, split, scores = fit.chosen(keep), split[keep], scores[keep]
@@ -148,7 +150,9 @@ def _clearest(fit: Fit) -> np.ndarray:
     """Indices of the balls that show best what the others look like: well explained, sharp and high."""
     values = fit.shadows.values
     sharpness = fit.shadows.radii / np.exp(values[:, LOG_BLUR])
-    return np.argsort(-(fit.explained**2) * sharpness * np.sqrt(np.maximum(values[:, HEIGHT], 0)), kind="stable")[:CLEAREST]
+    return np.argsort(-(fit.explained**2) * sharpness * np.sqrt(np.maximum(values[:, HEIGHT], 0)), kind="stable")[
+        :CLEAREST
+    ]
 
 
 def _scores(fit: Fit) -> Float[np.ndarray, " n"]:
@@ -157,8 +161,13 @@ def _scores(fit: Fit) -> Float[np.ndarray, " n"]:
     logs = np.column_stack([values, np.log(np.maximum(fit.shadows.values[:, HEIGHT], 1e-9))])
     unlike = np.abs(logs - np.median(logs[_clearest(fit)], axis=0))
     blurred = logs[:, 1] - np.median(logs[_clearest(fit), 1])
+    extra, _ = elongations(fit)
+    uneven = np.hypot(*(extra - np.median(extra, axis=0)).T) / fit.shadows.radii**2
     penalty = 0.5 * np.maximum(unlike[:, 0] - 0.2, 0) + 0.4 * np.maximum(blurred - 0.2, 0)
-    return np.clip(fit.explained - penalty - 0.2 * np.maximum(unlike[:, 2] - 0.3, 0), 0, 1)
+    # However blurred all spots are: beyond this they may be anything.
+    penalty += 0.4 * np.maximum(logs[:, 1] - logs[:, 0] - np.log(BLURRED), 0)
+    penalty += 0.35 * np.maximum(unlike[:, 2] - 0.4, 0) + np.clip(uneven - 0.05, 0, 0.15)
+    return np.clip(fit.explained - penalty, 0, 1)
 
 
 def _sigmas(fit: Fit, split: Bool[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
