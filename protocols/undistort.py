@@ -1,14 +1,14 @@
 """The distortion of an image intensifier: pincushion from its curved input screen, an S-shape from magnetic fields.
 
-Coordinates q are pixels from the center, divided by a radius (half the image). With r = |q| the image moves by
+Coordinates q are pixels from the center, divided by a radius (half the image). With r = |q| a point goes to
 
-    radius * ( q (k1 r^2 + k2 r^4)  +  (d r^2 + 2 q (q . d))  +  q' (s1 r^2 + s2 r^4) ),    q' = (-q_v, q_u).
+    turned by (s1 r^2 + s2 r^4) of ( q (1 + k1 r^2 + k2 r^4) )  +  d r^2 + 2 q (q . d).
 
-The first term is the pincushion, the second moves its center off the image's center (the decentering of Brown 1971,
-"Close-range camera calibration"), the third turns the image by an angle that grows with the radius: the S-shape
-(Rudin et al. 1991, "Accurate characterization of image intensifier distortion"). Pincushion and center belong to the
-tube and are shared by a session; the earth's field pulls anew at each angle, so s1 may differ between exposures. Shift,
-rotation and scale are missing on purpose: pose and focal length of the camera take them.
+The k are the pincushion, the s turn the image by an angle that grows with the radius: the S-shape (Liu, Rudin and
+Bednarek, Med. Phys. 26 (1999) 1802). The d move the pincushion's center off the image's center (the decentering of
+Brown 1971, "Close-range camera calibration"). The pincushion belongs to the tube and is shared by a session; the
+earth's field pulls anew at each angle, so s1 and d may differ between exposures. Shift, rotation and scale of the
+whole image are missing on purpose: principal point, pose and focal length of the camera take them.
 """
 
 from collections.abc import Mapping
@@ -62,8 +62,8 @@ class Distortion:
         edge = np.linspace(0, 2 * np.pi, 24, endpoint=False)
         ring = np.stack([np.cos(edge), np.sin(edge)], axis=-1)
         # Out to the corners of a square image.
-        folds = [np.linalg.det(_stretch(ring * radius, self.terms)).min() <= 0.05 for radius in (0.5, 1.0, 1.42)]
-        if any(folds):
+        stretches = [np.linalg.det(bend_gradients(ring * radius, self.terms)[0]).min() for radius in (0.5, 1.0, 1.42)]
+        if min(stretches) <= 0.05:
             terms = dict(zip(TERMS, self.terms.tolist(), strict=True))
             raise InputError("distortion", terms, "terms so small that the image is not folded over")
 
@@ -76,7 +76,7 @@ class Distortion:
         """Move points (u, v) of shape (..., 2) of a flat image to where the intensifier shows them."""
         points = np.asarray(points_px, dtype=np.float64)
         q = (points - self.center_px) / self.radius_px
-        return points + self.radius_px * displacement(q) @ self.terms
+        return bend(q, self.terms) * self.radius_px + self.center_px
 
     def ideal_from_distorted(self, points_px: ArrayLike) -> Float[np.ndarray, "*batch 2"]:
         """Move points (u, v) of shape (..., 2) of the image as it was taken to where a flat detector had shown them.
@@ -91,11 +91,11 @@ class Distortion:
         q = wanted.copy()
         terms = self.terms
         for _ in range(_INVERSE_STEPS):
-            missing = wanted - q - displacement(q) @ terms
+            missing = wanted - bend(q, terms)
             if not (np.abs(missing) * self.radius_px > _INVERSE_TOLERANCE_PX).any():
                 return q * self.radius_px + self.center_px
             # Short steps keep far points from leaping over the fold.
-            step = np.linalg.solve(_stretch(q, terms), missing[..., None])[..., 0]
+            step = np.linalg.solve(bend_gradients(q, terms)[0], missing[..., None])[..., 0]
             length = np.linalg.norm(step, axis=-1, keepdims=True)
             q = q + step * np.minimum(1.0, 0.5 / np.maximum(length, 1e-12))
         worst = points.reshape(-1, 2)[np.abs(missing).reshape(-1, 2).max(axis=1).argmax()]
@@ -149,33 +149,45 @@ def undistort_image(
     return map_coordinates(image, [source[..., 1], source[..., 0]], order=order, mode="nearest", output=np.float32)
 
 
-def displacement(q: Float[np.ndarray, "*batch 2"]) -> Float[np.ndarray, "*batch 2 6"]:
-    """What one unit of each term adds to the relative coordinates q."""
-    qu, qv = q[..., 0], q[..., 1]
-    square = qu**2 + qv**2
-    first = [qu * square, qu * square**2, square + 2 * qu**2, 2 * qu * qv, -qv * square, -qv * square**2]
-    second = [qv * square, qv * square**2, 2 * qu * qv, square + 2 * qv**2, qu * square, qu * square**2]
-    return np.stack([np.stack(first, axis=-1), np.stack(second, axis=-1)], axis=-2)
-
-
-def _stretch(q: Float[np.ndarray, "*batch 2"], terms: Float[np.ndarray, " 6"]) -> Float[np.ndarray, "*batch 2 2"]:
-    return np.eye(2) + displacement_gradient(q, np.broadcast_to(terms, (*q.shape[:-1], 6)))
-
-
-def displacement_gradient(
-    q: Float[np.ndarray, "*batch 2"], terms: Float[np.ndarray, "*batch 6"]
-) -> Float[np.ndarray, "*batch 2 2"]:
-    """Derivative of ``displacement(q) @ terms`` to q."""
-    qu, qv = q[..., 0], q[..., 1]
-    square = qu**2 + qv**2
+def bend(q: Float[np.ndarray, "*batch 2"], terms: Float[np.ndarray, "*batch 6"]) -> Float[np.ndarray, "*batch 2"]:
+    """Move relative coordinates; ``terms`` are in the order of ``TERMS``, one row for all points or one for each."""
     k1, k2, du, dv, s1, s2 = np.moveaxis(np.asarray(terms), -1, 0)
-    radial, radial_slope = k1 * square + k2 * square**2, 2 * k1 + 4 * k2 * square
-    turn, turn_slope = s1 * square + s2 * square**2, 2 * s1 + 4 * s2 * square
-    uu = radial + radial_slope * qu * qu - turn_slope * qv * qu + 6 * du * qu + 2 * dv * qv
-    uv = radial_slope * qu * qv - turn - turn_slope * qv * qv + 2 * du * qv + 2 * dv * qu
-    vu = radial_slope * qu * qv + turn + turn_slope * qu * qu + 2 * du * qv + 2 * dv * qu
-    vv = radial + radial_slope * qv * qv + turn_slope * qu * qv + 2 * du * qu + 6 * dv * qv
-    return np.stack([np.stack([uu, uv], axis=-1), np.stack([vu, vv], axis=-1)], axis=-2)
+    qu, qv = q[..., 0], q[..., 1]
+    square = qu**2 + qv**2
+    growth, angle = 1 + k1 * square + k2 * square**2, s1 * square + s2 * square**2
+    cosine, sine = growth * np.cos(angle), growth * np.sin(angle)
+    along = 2 * (qu * du + qv * dv)
+    u = cosine * qu - sine * qv + du * square + qu * along
+    v = sine * qu + cosine * qv + dv * square + qv * along
+    return np.stack([u, v], axis=-1)
+
+
+def bend_gradients(
+    q: Float[np.ndarray, "*batch 2"], terms: Float[np.ndarray, "*batch 6"]
+) -> tuple[Float[np.ndarray, "*batch 2 2"], Float[np.ndarray, "*batch 2 6"]]:
+    """Derivatives of :func:`bend` to q and to the terms."""
+    k1, k2, du, dv, s1, s2 = np.moveaxis(np.asarray(terms), -1, 0)
+    qu, qv = q[..., 0], q[..., 1]
+    square = qu**2 + qv**2
+    growth, angle = 1 + k1 * square + k2 * square**2, s1 * square + s2 * square**2
+    growth_slope, angle_slope = 2 * k1 + 4 * k2 * square, 2 * s1 + 4 * s2 * square
+    cosine, sine = np.cos(angle), np.sin(angle)
+    turned_u, turned_v = cosine * qu - sine * qv, sine * qu + cosine * qv
+    # How the turned and stretched point moves with r^2 / 2.
+    slope_u = growth_slope * turned_u - growth * angle_slope * turned_v
+    slope_v = growth_slope * turned_v + growth * angle_slope * turned_u
+    along = 2 * (qu * du + qv * dv)
+    uu = growth * cosine + slope_u * qu + 4 * du * qu + along
+    uv = -growth * sine + slope_u * qv + 2 * du * qv + 2 * dv * qu
+    vu = growth * sine + slope_v * qu + 2 * dv * qu + 2 * du * qv
+    vv = growth * cosine + slope_v * qv + 4 * dv * qv + along
+    by_point = np.stack([np.stack([uu, uv], axis=-1), np.stack([vu, vv], axis=-1)], axis=-2)
+    twist_u, twist_v = -growth * turned_v, growth * turned_u
+    first = [turned_u, turned_u * square, square + 2 * qu**2, 2 * qu * qv, twist_u, twist_u * square]
+    second = [turned_v, turned_v * square, 2 * qu * qv, square + 2 * qv**2, twist_v, twist_v * square]
+    scale = np.stack([square, square, np.ones_like(square), np.ones_like(square), square, square], axis=-1)
+    by_terms = np.stack([np.stack(first, axis=-1) * scale, np.stack(second, axis=-1) * scale], axis=-2)
+    return by_point, by_terms
 
 
 def _refine(grid: Float32[np.ndarray, "r c 2"], size: int, axis: int) -> Float32[np.ndarray, "r2 c2 2"]:

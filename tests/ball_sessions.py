@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from drrkit.fluoroscopy.distortion import DetectorDistortion
 from drrkit.geometry import rigid
 from drrkit.geometry.camera import Camera
 from drrkit.geometry.carm import CArm
@@ -25,13 +26,17 @@ class Session:
     distortions: list = field(default_factory=list)
 
     def in_plane_mm(self, index: int, camera: Camera, distortion: Distortion | None = None) -> float:
-        """How far the estimated camera puts the vertebral centers beside the true ones, in the patient."""
-        true, estimated = self.cameras[index].project(self.targets_world), camera.project(self.targets_world)
+        """How far the estimated camera puts the vertebral centers on the image beside the true ones, in the patient."""
+        targets = self.targets_world
+        true, size = self.cameras[index].project(targets), (self.cameras[index].width, self.cameras[index].height)
+        seen = ((true >= 0) & (true <= np.array(size) - 1)).all(axis=1)
+        targets = targets[seen] if seen.any() else targets[2:3]
+        true, estimated = self.cameras[index].project(targets), camera.project(targets)
         if self.distortions and distortion is not None:
             true = self.distortions[index].distorted_from_ideal(true)
             estimated = distortion.distorted_from_ideal(estimated)
         focal_px = abs(self.cameras[index].pixel_from_camera[0, 0])
-        scale = self.cameras[index].depth_mm(self.targets_world) / focal_px
+        scale = self.cameras[index].depth_mm(targets) / focal_px
         return float(np.max(np.linalg.norm(true - estimated, axis=1) * scale))
 
     def rotation_deg(self, index: int, camera: Camera) -> float:
@@ -93,15 +98,16 @@ def simulate_session(
         K[:2, 2] += 5.0 * smooth[1:3] * 0.305 / carm.pixel_spacing_mm[0]
         camera = Camera(K, pose, carm.height, carm.width, carm.pixel_spacing_mm)
         pixels = camera.project(true_balls)
-        truth = None
         if distortion:
             half = carm.width / 2
-            truth = Distortion(
-                ((carm.width - 1) / 2, (carm.height - 1) / 2), half, 0.05, 0.006, 0.001, -0.0008,
-                0.015 + 0.006 * np.sin(p + phases[6]),
+            # The simulator's own form, which is not the one that calibration estimates; pulled by the earth's field.
+            truth = DetectorDistortion(
+                ((carm.width - 1) / 2 + 3.0, (carm.height - 1) / 2 - 4.0), half, (0.05, 0.01),
+                s_deg=1.5 * np.sin(p + phases[6]), shift_px=(4 * np.cos(p + phases[6]), 3 * np.sin(p + phases[7])),
             )  # fmt: skip
-            near = np.linalg.norm(pixels - truth.center_px, axis=1) < 1.2 * half
-            pixels = np.where(near[:, None], truth.distorted_from_ideal(pixels), -1e4)
+            bent = truth.distorted_from_ideal(pixels)
+            in_field = np.linalg.norm(bent - truth.center_px, axis=1) < half
+            pixels = np.where(in_field[:, None] & (np.abs(pixels) < 3 * half).all(axis=1)[:, None], bent, -1e4)
             session.distortions.append(truth)
         points, sigmas, radii = detect(rng, pixels, carm, noise_px, hidden, false_detections)
         session.cameras.append(camera)

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
 from drrkit.errors import InputError
-from protocols.calibration.model import BLOCK, SHARED, TWIST, Prediction, SessionState, predict
+from protocols.calibration.model import BLOCK, FOCAL, SHARED, TWIST, Prediction, SessionState, predict
 from protocols.calibration.priors import Priors
 from protocols.calibration.reduced import reduce_system
 
@@ -85,7 +85,7 @@ def adjust(
         decrease = 0.0
         for _ in range(8):
             damped = normal + damping * np.diag(np.diag(normal))
-            step = reduce_system(damped, len(state.nominal), BLOCK).solve(pull)
+            step = reduce_system(damped, *_indices(state)).solve(pull)
             tried = state.moved(step)
             tried_residuals, tried_prediction = _residuals(tried, matches)
             tried_cost = _cost(tried, tried_residuals, matches, balls_ct, priors, robust_sigmas)
@@ -98,7 +98,7 @@ def adjust(
         if decrease <= _DONE * (cost + 1.0):
             break
     normal, _ = _normal_equations(state, residuals, prediction, matches, balls_ct, priors, robust_sigmas)
-    covariance = reduce_system(normal, len(state.nominal), BLOCK).inverse()
+    covariance = reduce_system(normal, *_indices(state)).inverse(len(normal))
     weights = _weights(residuals, matches, robust_sigmas)
     return Adjustment(
         state=state,
@@ -128,6 +128,14 @@ def jacobian(
     width = columns.shape[1]
     starts = np.arange(2 * count + 1) * width
     return csr_array((values.ravel(), np.repeat(columns, 2, axis=0).ravel(), starts), shape=(2 * count, ends + SHARED))
+
+
+def _indices(state: SessionState) -> tuple[Int[np.ndarray, "e 6"], Int[np.ndarray, " r"]]:
+    """Indices of the poses, and of all else that is unknown: a flat panel has no distortion."""
+    starts = np.arange(len(state.nominal))[:, None] * BLOCK
+    fields = starts + np.arange(FOCAL, BLOCK if state.distorted else TWIST)
+    balls = len(state.nominal) * BLOCK + np.arange(3 * len(state.balls) + (SHARED if state.distorted else 0))
+    return starts + np.arange(FOCAL), np.concatenate([fields.ravel(), balls])
 
 
 def _residuals(state: SessionState, matches: Matches) -> tuple[Float[np.ndarray, "n 2"], Prediction]:
@@ -163,7 +171,9 @@ def _fields(state: SessionState, priors: Priors) -> list[tuple[Float[np.ndarray,
         (state.intrinsics[:, 0], priors.focal),
         (state.intrinsics[:, 1], priors.center_px),
         (state.intrinsics[:, 2], priors.center_px),
-        (state.twists, priors.twist),
+        (state.bends[:, 0], priors.twist),
+        (state.bends[:, 1], priors.decentering),
+        (state.bends[:, 2], priors.decentering),
     ]
 
 
@@ -182,7 +192,7 @@ def _normal_equations(
     normal = (slopes.T @ weighted).toarray()
     pull = weighted.T @ residuals.ravel()
     count = len(state.nominal)
-    for column, (values, matrix) in zip((6, 7, 8, TWIST), _fields(state, priors), strict=True):
+    for column, (values, matrix) in zip(range(FOCAL, BLOCK), _fields(state, priors), strict=True):
         rows = np.arange(count) * BLOCK + column
         normal[np.ix_(rows, rows)] += matrix
         pull[rows] -= matrix @ values

@@ -15,13 +15,13 @@ from scipy.spatial.transform import Rotation
 from drrkit.geometry import rigid
 from drrkit.geometry.camera import Camera
 from protocols.calibration.correspondence import field_of
-from protocols.undistort import Distortion, displacement, displacement_gradient
+from protocols.undistort import Distortion, bend, bend_gradients
 
-# Columns of one exposure's block: turn (3), shift (3), log focal, principal point u and v, twist.
-BLOCK = 10
-POSE, FOCAL, CENTER, TWIST = slice(0, 6), 6, slice(7, 9), 9
-# Shared terms: pincushion k1 and k2, decentering u and v, twist s2.
-SHARED = 5
+# Columns of one exposure's block: turn (3), shift (3), then these; the last three only where there is a distortion.
+BLOCK = 12
+FOCAL, CENTER_U, CENTER_V, TWIST, DECENTERING_U, DECENTERING_V = range(6, BLOCK)
+# Shared terms: pincushion k1 and k2, twist s2.
+SHARED = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +34,9 @@ class SessionState:
         middles: (E, 3) the cloud's middle in the camera frame.
         middle_world: (3,) the cloud's middle.
         intrinsics: (E, 3) log of focal over nominal focal, and the principal point's shift in pixels.
-        twists: (E,) twist s1 of each exposure.
+        bends: (E, 3) twist s1 and decentering u and v of each exposure.
         balls: (M, 3) ball centers.
-        shared: (5,) k1, k2, d_u, d_v, s2 of the tube.
+        shared: (3,) pincushion k1, k2 and twist s2 of the tube.
         distorted: Whether there is a distortion at all.
     """
 
@@ -45,9 +45,9 @@ class SessionState:
     middles: Float[np.ndarray, "e 3"]
     middle_world: Float[np.ndarray, " 3"]
     intrinsics: Float[np.ndarray, "e 3"]
-    twists: Float[np.ndarray, " e"]
+    bends: Float[np.ndarray, "e 3"]
     balls: Float[np.ndarray, "m 3"]
-    shared: Float[np.ndarray, " 5"]
+    shared: Float[np.ndarray, " 3"]
     distorted: bool
 
     @property
@@ -64,10 +64,11 @@ class SessionState:
     @property
     def terms(self) -> Float[np.ndarray, "e 6"]:
         """Distortion terms of every exposure, in the order of ``protocols.undistort.TERMS``."""
-        k1, k2, du, dv, s2 = self.shared
+        k1, k2, s2 = self.shared
+        s1, du, dv = self.bends.T
         signs = np.sign([camera.pixel_from_camera[0, 0] for camera in self.nominal])
         same = np.ones_like(signs)
-        return np.stack([k1 * same, k2 * same, du * signs, dv * same, self.twists * signs, s2 * signs], axis=1)
+        return np.stack([k1 * same, k2 * same, du * signs, dv, s1 * signs, s2 * signs], axis=1)
 
     def camera(self, exposure: int) -> Camera:
         """The camera of one exposure as it stands."""
@@ -95,7 +96,7 @@ class SessionState:
             rotations=turns @ self.rotations,
             middles=self.middles + blocks[:, 3:6],
             intrinsics=self.intrinsics + blocks[:, 6:9],
-            twists=self.twists + blocks[:, TWIST],
+            bends=self.bends + blocks[:, TWIST:],
             balls=self.balls + step[count * BLOCK : ends].reshape(balls, 3),
             shared=self.shared + step[ends:],
         )
@@ -107,15 +108,15 @@ class Prediction:
 
     Args:
         pixels: (n, 2) in the image as it was taken.
-        by_exposure: (n, 2, 10) to the exposure's block.
+        by_exposure: (n, 2, 12) to the exposure's block.
         by_ball: (n, 2, 3) to the ball.
-        by_shared: (n, 2, 5) to the shared terms.
+        by_shared: (n, 2, 3) to the shared terms.
     """
 
     pixels: Float[np.ndarray, "n 2"]
-    by_exposure: Float[np.ndarray, "n 2 10"]
+    by_exposure: Float[np.ndarray, "n 2 12"]
     by_ball: Float[np.ndarray, "n 2 3"]
-    by_shared: Float[np.ndarray, "n 2 5"]
+    by_shared: Float[np.ndarray, "n 2 3"]
 
 
 def predict(
@@ -138,23 +139,26 @@ def predict(
     by_exposure[:, :, :3] = np.cross(turned[:, None, :], by_point)
     by_exposure[:, :, 3:6] = by_point
     by_exposure[:, :, FOCAL] = focal * slant
-    by_exposure[:, 0, 7] = np.sign(lenses[:, 0])
-    by_exposure[:, 1, 8] = 1.0
+    by_exposure[:, 0, CENTER_U] = np.sign(lenses[:, 0])
+    by_exposure[:, 1, CENTER_V] = 1.0
     by_ball = by_point @ rotations
     by_shared = np.zeros((count, 2, SHARED))
     if state.distorted:
         fields = np.array([field_of(camera) for camera in state.nominal])[exposures]
         signs = np.sign(lenses[:, 0])[:, None]
+        radius_px = fields[:, 2:]
         terms = state.terms[exposures]
-        q = (pixels - fields[:, :2]) / fields[:, 2:]
+        q = (pixels - fields[:, :2]) / radius_px
         # Far outside the field the polynomial means nothing; it is held at its value on a circle around the image.
         length = np.linalg.norm(q, axis=1, keepdims=True)
-        q = q * np.minimum(1.0, 1.6 / np.maximum(length, 1e-9))
-        shifts = displacement(q) * fields[:, 2, None, None]
-        local = np.eye(2) + displacement_gradient(q, terms)
-        pixels = pixels + np.einsum("nij,nj->ni", shifts, terms)
+        near = q * np.minimum(1.0, 1.6 / np.maximum(length, 1e-9))
+        local, by_terms = bend_gradients(near, terms)
+        by_terms = by_terms * radius_px[:, :, None]
+        pixels = pixels + (bend(near, terms) - near) * radius_px
         by_exposure, by_ball = local @ by_exposure, local @ by_ball
-        by_exposure[:, :, TWIST] = shifts[:, :, 4] * signs
-        by_shared = shifts[:, :, [0, 1, 2, 3, 5]].copy()
-        by_shared[:, :, [2, 4]] *= signs[:, :, None]
+        by_exposure[:, :, TWIST] = by_terms[:, :, 4] * signs
+        by_exposure[:, :, DECENTERING_U] = by_terms[:, :, 2] * signs
+        by_exposure[:, :, DECENTERING_V] = by_terms[:, :, 3]
+        by_shared = by_terms[:, :, [0, 1, 5]].copy()
+        by_shared[:, :, 2] *= signs
     return Prediction(pixels, by_exposure, by_ball, by_shared)

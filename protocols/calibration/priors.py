@@ -20,14 +20,16 @@ class Priors:
         focal: (E, E) of the log focal lengths.
         center_px: (E, E) of either coordinate of the principal points.
         twist: (E, E) of the twists.
-        shared: (5,) of the shared distortion terms, a diagonal.
+        decentering: (E, E) of either coordinate of the decenterings.
+        shared: (3,) of the shared distortion terms, a diagonal.
         ball_sigmas_mm: (M,) standard deviation of each ball's coordinates in the CT.
     """
 
     focal: Float[np.ndarray, "e e"]
     center_px: Float[np.ndarray, "e e"]
     twist: Float[np.ndarray, "e e"]
-    shared: Float[np.ndarray, " 5"]
+    decentering: Float[np.ndarray, "e e"]
+    shared: Float[np.ndarray, " 3"]
     ball_sigmas_mm: Float[np.ndarray, " m"]
 
 
@@ -51,11 +53,12 @@ def priors(
 
     is_shared = settings.intrinsics == "shared"
     stretch = settings.pincushion
-    sigmas = np.array([stretch, 0.5 * stretch, 0.1 * stretch, 0.1 * stretch, 0.5 * max(settings.twist.session, 1e-6)])
+    sigmas = np.array([stretch, 0.5 * stretch, 0.5 * max(settings.twist.session, 1e-6)])
     return Priors(
         focal=precision(settings.focal, is_shared),
         center_px=precision(settings.principal_point_px, is_shared),
         twist=precision(settings.twist, False),
+        decentering=precision(settings.decentering, False),
         shared=sigmas**-2,
         ball_sigmas_mm=ball_sigmas_mm,
     )

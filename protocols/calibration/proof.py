@@ -68,10 +68,10 @@ def prove(adjustment: Adjustment, matches: Matches, exposure: int, isocenter_dep
     freedom = max(2 * len(rows) - 6, 1)
     scale = max(adjustment.noise_scale, float(np.sqrt((square * weights).sum() / freedom)))
     points = np.concatenate([state.middle_world[None], state.balls])
-    indices = np.concatenate([[-1], np.arange(len(state.balls))])
+    fixed = np.full(len(points), -1)
     exposures = np.full(len(points), exposure)
     prediction = predict(state, exposures, points)
-    spread = pixel_covariance(adjustment, jacobian(prediction, exposures, indices, state))
+    spread = pixel_covariance(adjustment, jacobian(prediction, exposures, fixed, state))
     in_plane_mm = np.sqrt(np.linalg.eigvalsh(np.nan_to_num(spread, nan=1e6))[:, 1].clip(0)) * mm_per_px * scale
     block = adjustment.covariance[exposure * BLOCK : exposure * BLOCK + 6, exposure * BLOCK : exposure * BLOCK + 6]
     rms_px = float(np.sqrt(square.mean())) if len(rows) else float("inf")

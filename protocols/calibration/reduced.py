@@ -24,7 +24,7 @@ class ReducedSystem:
 
     Args:
         pose: (E, 6) indices of the pose parameters.
-        rest: (R,) indices of all others.
+        rest: (R,) indices of all others that are solved for; what is neither stays where it is.
         pose_inverse: (E, 6, 6) inverses of the pose blocks.
         carried: (E, 6, R) pose_inverse @ coupling of poses and rest.
         root: Lower Cholesky factor of the reduced matrix.
@@ -39,17 +39,17 @@ class ReducedSystem:
     def solve(self, right: Float[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:
         """Return ``inverse(normal) @ right``."""
         by_pose = np.einsum("eij,ej->ei", self.pose_inverse, right[self.pose])
-        solution = np.empty_like(right)
+        solution = np.zeros_like(right)
         reduced = right[self.rest] - np.einsum("eir,ei->r", self.carried, right[self.pose])
         rest = _solve_root(self.root, reduced[:, None])[:, 0]
         solution[self.rest] = rest
         solution[self.pose] = by_pose - self.carried @ rest
         return solution
 
-    def inverse(self) -> Float[np.ndarray, "p p"]:
-        """Return the covariance of all parameters."""
+    def inverse(self, size: int) -> Float[np.ndarray, "p p"]:
+        """Return the covariance of all ``size`` parameters; zero for those that are not solved for."""
         count, width = self.pose.size, len(self.rest)
-        covariance = np.empty((count + width, count + width))
+        covariance = np.zeros((size, size))
         reduced = _solve_root(self.root, np.eye(width))
         carried = self.carried.reshape(count, width)
         poses = self.pose.ravel()
@@ -65,21 +65,26 @@ class ReducedSystem:
         return covariance
 
 
-def reduce_system(normal: Float[np.ndarray, "p p"], exposures: int, block: int) -> ReducedSystem:
-    """Factor a normal matrix whose first ``exposures`` blocks of ``block`` parameters begin with the pose.
+def reduce_system(
+    normal: Float[np.ndarray, "p p"], pose: Int[np.ndarray, "e 6"], rest: Int[np.ndarray, " r"]
+) -> ReducedSystem:
+    """Factor a normal matrix.
+
+    Args:
+        normal: The matrix; of no two exposures do the poses meet in it.
+        pose: Indices of each exposure's pose.
+        rest: Indices of the other parameters to solve for.
 
     Raises:
         InputError: The matrix is singular: the equations do not determine the unknowns.
     """
-    pose = np.arange(exposures)[:, None] * block + np.arange(POSE_SIZE)
-    rest = np.setdiff1d(np.arange(len(normal)), pose.ravel())
     try:
         pose_inverse = np.linalg.inv(normal[pose[:, :, None], pose[:, None, :]])
         coupling = normal[pose[:, :, None], rest]
         carried = pose_inverse @ coupling
     except np.linalg.LinAlgError as error:
         raise InputError("bundle adjustment", f"a pose that nothing determines ({error})", _WANTED) from error
-    flat = (exposures * POSE_SIZE, len(rest))
+    flat = (pose.size, len(rest))
     root = normal[np.ix_(rest, rest)]
     _eliminate(root, np.ascontiguousarray(coupling.reshape(flat)), np.ascontiguousarray(carried.reshape(flat)))
     if not _cholesky(root):

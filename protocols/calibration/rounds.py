@@ -43,7 +43,7 @@ def starting_state(
         middles=np.array([rigid.apply(pose, middle) for pose in poses]),
         middle_world=middle,
         intrinsics=np.zeros((count, 3)),
-        twists=bends[:, 1] * signs if distorted else np.zeros(count),
+        bends=np.stack([bends[:, 1] * signs * distorted, np.zeros(count), np.zeros(count)], axis=1),
         balls=balls.copy(),
         shared=shared,
         distorted=distorted,

@@ -15,6 +15,9 @@ from protocols.calibration.settings import CalibrationSettings
 
 _ENOUGH_FOR_FRAME = 5
 _CLEARLY_LOG10 = -9.0
+# A fine search of all orientations takes a second; where the first so many find nothing, the rest is searched coarsely.
+_FINE_SEARCHES = 16
+_COARSE_DEG, _FINE_DEG = 4.0, 2.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,15 +65,15 @@ def search_session(
     tried: list[int] = []
     for index in _spread(usable):
         tried.append(index)
-        keep(index, wide_search(observations[index], balls, settings))
+        keep(index, wide_search(observations[index], balls, settings, fine=len(tried) <= _FINE_SEARCHES))
         if sum(is_sure(other) for other in tried) >= _ENOUGH_FOR_FRAME:
             frame = _frame(observations, placements, [other for other in tried if is_sure(other)], settings)
             if frame.agrees.sum() >= _ENOUGH_FOR_FRAME:
                 break
     if not any(map(is_sure, tried)):
         # Perhaps the whole session is swapped.
-        for index in _spread(usable):
-            placement = wide_search(flipped(observations[index]), balls, settings)
+        for number, index in enumerate(_spread(usable)):
+            placement = wide_search(flipped(observations[index]), balls, settings, fine=number < _FINE_SEARCHES)
             if placement is not None and placement.log10_chance <= settings.chance_limit_log10:
                 placements[index] = placement
                 mirrored.add(index)
@@ -87,7 +90,7 @@ def search_session(
             continue
         keep(index, narrow_search(observations[index], balls, frame, settings))
         if not is_sure(index) and index not in tried:
-            keep(index, wide_search(observations[index], balls, settings))
+            keep(index, wide_search(observations[index], balls, settings, fine=False))
         if not is_sure(index):
             swapped = narrow_search(flipped(observations[index]), balls, frame, settings)
             if swapped is not None and swapped.log10_chance <= settings.chance_limit_log10:
@@ -118,35 +121,31 @@ def search_again(
     Returns:
         The same as ``found``, with the adjusted cameras and with those that are now found.
     """
-    placements, mirrored = dict(found.placements), set(found.mirrored)
+    placements = dict(found.placements)
     cameras = [state.camera(row) for row in range(len(sure))]
     frame = session_frame([observations[index].nominal_camera for index in sure], cameras, settings)
     stretch = float(np.exp(np.median(state.intrinsics[:, 0])))
     shift_u, shift_v = np.median(state.intrinsics[:, 1:], axis=0)
-    bends = (float(state.shared[0]), float(np.median(state.twists)))
+    bends = (float(state.shared[0]), float(np.median(state.bends[:, 0])))
     for index in missing:
-        for is_mirrored in (False, True):
-            observation = flipped(observations[index]) if is_mirrored else observations[index]
-            nominal = observation.nominal_camera
-            K = nominal.pixel_from_camera.copy()
-            K[:2, :2] *= stretch
-            K[:2, 2] += np.sign(K[0, 0]) * shift_u, shift_v
-            better = Camera(K, nominal.camera_from_world, nominal.height, nominal.width, nominal.pixel_spacing_mm)
-            sight = replace(observation, nominal_camera=better)
-            placement = narrow_search(sight, state.balls, frame, settings, bends)
-            if placement is not None and placement.log10_chance <= settings.chance_limit_log10:
-                # The adjustment measures intrinsics from the header's.
-                camera = with_pose(nominal, placement.camera.camera_from_world)
-                placements[index] = replace(placement, camera=camera)
-                mirrored |= {index} if is_mirrored else set()
-                break
-    return Found(placements, frozenset(mirrored), frame)
+        nominal = observations[index].nominal_camera
+        K = nominal.pixel_from_camera.copy()
+        K[:2, :2] *= stretch
+        K[:2, 2] += np.sign(K[0, 0]) * shift_u, shift_v
+        better = Camera(K, nominal.camera_from_world, nominal.height, nominal.width, nominal.pixel_spacing_mm)
+        sight = replace(observations[index], nominal_camera=better)
+        placement = narrow_search(sight, state.balls, frame, settings, bends)
+        if placement is not None and placement.log10_chance <= settings.chance_limit_log10:
+            # The adjustment measures intrinsics from the header's.
+            camera = with_pose(nominal, placement.camera.camera_from_world)
+            placements[index] = replace(placement, camera=camera)
+    return Found(placements, found.mirrored, frame)
 
 
 def wide_search(
-    observation: Observation, balls: Float[np.ndarray, "m 3"], settings: CalibrationSettings
+    observation: Observation, balls: Float[np.ndarray, "m 3"], settings: CalibrationSettings, fine: bool
 ) -> Placement | None:
-    """Search an exposure of which nothing but the header is known: coarsely, then finely if that was not clear."""
+    """Search an exposure of which nothing but the header is known: coarsely, then finely if wanted and needed."""
     nominal = observation.nominal_camera
     pose = nominal.camera_from_world.copy()
     pose[:3, 3] -= pose[:3, :3] @ balls.mean(axis=0)
@@ -154,10 +153,10 @@ def wide_search(
     expectation = Expectation(
         with_pose(nominal, pose), radius_deg, settings.isocenter_range_mm, bend_sigmas=_bend_sigmas(settings)
     )
-    coarse = find_placement(observation, balls, expectation, settings, step_deg=4.0)
-    if coarse is not None and coarse.log10_chance <= _CLEARLY_LOG10:
+    coarse = find_placement(observation, balls, expectation, settings, _COARSE_DEG)
+    if not fine or (coarse is not None and coarse.log10_chance <= _CLEARLY_LOG10):
         return coarse
-    return _better(coarse, find_placement(observation, balls, expectation, settings, step_deg=2.5))
+    return _better(coarse, find_placement(observation, balls, expectation, settings, _FINE_DEG))
 
 
 def narrow_search(

@@ -29,6 +29,7 @@ class CalibrationSettings(Parameters):
         focal: Relative deviation of the focal length from the header's (0.005 is 5 mm of a meter).
         principal_point_px: Deviation of the principal point from the header's, in pixels.
         twist: S-shape of an intensifier: rotation, in radians, at the edge of the field.
+        decentering: How far an intensifier's distortion is centered beside the image's center: its terms d.
         pincushion: Pincushion of an intensifier: stretch, as a share of the radius, at the edge of the field.
         drift_correlation_deg: Over which angle of the beam the smooth parts stay alike.
         common_rotation_deg: How far the patient axes of CT and headers may be turned against each other.
@@ -61,6 +62,7 @@ class CalibrationSettings(Parameters):
     focal: Drift = Drift(session=0.006, smooth=0.003, single=0.0005)
     principal_point_px: Drift = Drift(session=5.0, smooth=3.5, single=0.4)
     twist: Drift = Drift(session=0.02, smooth=0.01, single=0.001)
+    decentering: Drift = Drift(session=0.003, smooth=0.001, single=0.0002)
     pincushion: float = Field(0.06, gt=0)
     drift_correlation_deg: float = Field(35.0, gt=0)
 
