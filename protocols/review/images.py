@@ -6,7 +6,7 @@ import io
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 from PIL import Image
-from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude
+from scipy.ndimage import binary_dilation, gaussian_filter, gaussian_gradient_magnitude
 from skimage.feature import canny
 from skimage.measure import approximate_polygon, find_contours
 from skimage.morphology import remove_small_objects
@@ -68,8 +68,8 @@ def xray_grays(
         where: The file, for messages.
 
     Returns:
-        ``real`` and ``real_with_balls``, and with the suffix ``_local`` the same with less of what is smooth, so that
-        bone shows behind thick soft tissue: a linear filter that is the same everywhere, so nothing moves.
+        ``real`` and ``with_balls``, and with the suffix ``_local`` the same with less of what is smooth, so that bone
+        shows behind thick soft tissue: a linear filter that is the same everywhere, so nothing moves.
 
     Raises:
         InputError: Pixels that are not finite.
@@ -81,9 +81,9 @@ def xray_grays(
     window, local_window = _window(image, inside), _window(image - background, inside)
     return {
         "real": _gray(image, inside, window),
-        "real_with_balls": _gray(balls, inside, window),
+        "with_balls": _gray(balls, inside, window),
         "real_local": _gray(image - background, inside, local_window),
-        "real_with_balls_local": _gray(balls - background, inside, local_window),
+        "with_balls_local": _gray(balls - background, inside, local_window),
     }
 
 
@@ -134,6 +134,16 @@ def webp(gray: UInt8[np.ndarray, "h w"], quality: int = _WEBP_QUALITY) -> str:
     """Encode gray pixels as WebP in base64."""
     stream = io.BytesIO()
     Image.fromarray(gray).save(stream, format="WEBP", quality=quality, method=_WEBP_METHOD)
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+def difference_webp(gray: UInt8[np.ndarray, "h w"], other: UInt8[np.ndarray, "h w"]) -> str:
+    """Encode where ``other`` differs from ``gray`` as WebP in base64, transparent elsewhere: a layer to lay upon it."""
+    # One pixel more all around, since the image below is only nearly what was encoded.
+    differs = binary_dilation(gray != other, iterations=1)
+    image = Image.fromarray(np.dstack([other, other, other, differs.astype(np.uint8) * 255]))
+    stream = io.BytesIO()
+    image.save(stream, format="WEBP", quality=_WEBP_QUALITY, method=_WEBP_METHOD)
     return base64.b64encode(stream.getvalue()).decode()
 
 

@@ -268,10 +268,12 @@
   }
 
   async function pictures(index) {
-    // Only what is looked at is decoded: with balls or without, with local contrast or without.
-    const real = `real${view.overlays.balls ? "_with_balls" : ""}${view.local ? "_local" : ""}`;
-    const images = await Promise.all([real, "drr_bone", "edges"].map((kind) => picture(kind, index)));
-    return { real: images[0], drr: images[1], edges: images[2] };
+    // Only what is looked at is decoded: with local contrast or without; the balls are a layer upon it.
+    const local = view.local ? "_local" : "";
+    const kinds = [`real${local}`, "drr_bone", "edges"];
+    if (view.overlays.balls) kinds.push(`balls${local}`);
+    const [real, drr, edges, balls] = await Promise.all(kinds.map((kind) => picture(kind, index)));
+    return { real, drr, edges, balls };
   }
 
   async function show(index) {
@@ -365,6 +367,7 @@
     context.imageSmoothingEnabled = at.scale * ratio < 4;
     clipped(0, split, height, () => {
       paint(view.pictures.real, at, true);
+      if (view.pictures.balls) paint(view.pictures.balls, at, true);
       if (view.overlays.edges) paint(view.pictures.edges, at, false);
     });
     clipped(split, width, height, () => paint(view.pictures.drr, at, true));

@@ -28,6 +28,7 @@ from protocols.ratings import COLUMNS, RATINGS_NAME, Rating
 from protocols.review import plots
 from protocols.review.images import (
     bone_edges,
+    difference_webp,
     drr_gray,
     edges_png,
     outlines,
@@ -206,7 +207,11 @@ def _pair(
         "page_px_per_px": round(float(abs(shown.pixel_from_camera[0, 0]) / focal_px), 5),
     }
     edges = edges_png(bone_edges(reduced(pixels["drr_bone"], size)))
-    pictures = {kind: webp(gray) for kind, gray in grays.items()} | {"edges": edges}
+    pictures = {kind: webp(grays[kind]) for kind in ("real", "real_local", "drr_bone")} | {
+        "edges": edges,
+        "balls": difference_webp(grays["real"], grays["with_balls"]),
+        "balls_local": difference_webp(grays["real_local"], grays["with_balls_local"]),
+    }
     return {"pair": record}, pictures, thumbnail(grays["real_local"])
 
 

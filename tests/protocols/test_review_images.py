@@ -10,6 +10,7 @@ from drrkit.geometry.carm import CArm
 from protocols.review.images import (
     PAGE_SIZE_PX,
     bone_edges,
+    difference_webp,
     drr_gray,
     edges_png,
     outlines,
@@ -60,11 +61,15 @@ def test_balls_change_the_image_only_where_they_are():
     real = (2 + rng.normal(0, 0.05, (256, 256))).astype(np.float32)
     balls = (real + 1.5 * disk(radius=4)).astype(np.float32)
     grays = xray_grays(real, balls, (256, 256), "x")
-    assert set(grays) == {"real", "real_with_balls", "real_local", "real_with_balls_local"}
-    for name in ("real", "real_local"):
-        without, with_them = grays[name], grays[name.replace("real", "real_with_balls")]
+    assert set(grays) == {"real", "with_balls", "real_local", "with_balls_local"}
+    for suffix in ("", "_local"):
+        without, with_them = grays[f"real{suffix}"], grays[f"with_balls{suffix}"]
         assert (without == with_them)[~disk(radius=5)].all()
         assert (with_them[disk(radius=3)] == 255).all()
+        layer = decoded(difference_webp(without, with_them))
+        laid = np.asarray(Image.alpha_composite(Image.fromarray(without).convert("RGBA"), layer).convert("L"), int)
+        np.testing.assert_allclose(laid, with_them, atol=25)
+        assert (laid == without)[~disk(radius=7)].all()
 
 
 def test_local_contrast_shows_bone_behind_soft_tissue_without_moving_it():
