@@ -17,6 +17,8 @@ from protocols.acquisition.template import README_NAME, blank_record
 
 __all__ = ["RULES", "Finding", "check_acquisition"]
 
+# What anonymize leaves beside the images.
+REPORT_NAME = "deidentification.json"
 _FREE_TEXTS = ("donor_id", "site", "consent_reference", "notes", "shifted_date")
 
 
@@ -116,7 +118,7 @@ def _exposures(folder: Path, sheet: Sheet, shots: list[Shot], unread: int) -> It
 
 
 def _unlisted(folder: Path, sheet: Sheet) -> Iterator[Finding]:
-    listed = {folder / SHEET_NAME, folder / README_NAME}
+    listed = {folder / name for name in (SHEET_NAME, README_NAME, REPORT_NAME)}
     for path in xray_files(folder, sheet.xrays.files):
         listed.add(path)
         if path.suffix.lower() in PICTURE_SUFFIXES:

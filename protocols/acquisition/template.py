@@ -47,11 +47,13 @@ _HEADER = f"""\
 _README = """\
 Acquisition {acquisition_id}
 
-1. Copy the CT (one DICOM series, the one with the bone kernel) into ct/
+1. Gather what CT and C-arm exported in a folder of the lab: ct/ with one DICOM series (the bone kernel),
+   xrays/ with the X-rays, exported "raw" or "for processing".
+2. De-identify: drrkit acquisition anonymize LAB_FOLDER OUT --key KEYFILE
+   Look at every image: no program reads text that is burned into pixels.
+3. Move ct/ and xrays/ from OUT into this folder, and deidentification.json beside them.
+   File names become exposure names: letters, digits, dot, dash and underscore, no personal names.
    If you have vertebra labels on the CT's grid: put them here as labels.nii.gz and name them in {sheet}.
-2. Copy the X-rays into xrays/, as exported "raw" or "for processing", one file an exposure.
-   Names become exposure names: letters, digits, dot, dash and underscore, no personal names.
-3. De-identify CT and X-rays before anything leaves the lab: drrkit acquisition anonymize
 4. Fill in {sheet}: every line says what it wants.
 5. drrkit acquisition check {acquisition_id}
    Repeat until it finds no error. Read the warnings: some tell what to do better in the next session.

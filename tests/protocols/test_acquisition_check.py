@@ -133,6 +133,7 @@ def test_labels_without_a_scheme_are_a_contradiction(folder):
 def test_files_that_nothing_refers_to(folder):
     (folder / "notes.docx").write_text("x")
     (folder / ".hidden").write_text("x")
+    (folder / "deidentification.json").write_text("{}")
     only(folder, "warning", "unlisted-file", "notes.docx")
 
 
