@@ -66,8 +66,10 @@ def _lengths(sheet: Sheet, shots: Sequence[Shot]) -> Iterator[Finding]:
         ):
             if header_mm is None or sheet_mm is None or _off(header_mm, sheet_mm) <= _SHEET_TOLERANCE:
                 continue
+            if device.overrule_headers:
+                continue
             found = f"{_mm(header_mm)} in the header, {_mm(sheet_mm)} as device.{field} in acquisition.yaml"
-            wanted = "one: the header's counts, so null in acquisition.yaml unless the header is wrong"
+            wanted = "null in acquisition.yaml, for the header's counts; or overrule_headers, if headers are wrong"
             yield Finding("error", rule, shot.name, found, wanted, (shot.name,))
         if shot.field_mm and shot.said.imager_spacing_mm:
             sides_mm = sorted(np.multiply(shot.said.imager_spacing_mm, (shot.header.height, shot.header.width)))

@@ -20,7 +20,7 @@ def check_identity(
 ) -> Iterator[Finding]:
     """Compare the identities of X-rays and CT slices with each other and with acquisition.yaml."""
     yield from _duplicates(shots)
-    yield from _patients(shots, ct_identities)
+    yield from _patients(sheet, shots, ct_identities)
     yield from _dates(sheet, shots, ct_identities)
     yield from _positions(shots, ct_identities)
     yield from _simulated(sheet, shots, ct_identities)
@@ -46,7 +46,7 @@ def _duplicates(shots: Sequence[Shot]) -> Iterator[Finding]:
             yield Finding("error", "duplicate", names[0], found, "another one for each image: is it a copy?", names)
 
 
-def _patients(shots: Sequence[Shot], ct_identities: Mapping[str, Identity]) -> Iterator[Finding]:
+def _patients(sheet: Sheet, shots: Sequence[Shot], ct_identities: Mapping[str, Identity]) -> Iterator[Finding]:
     patients, usual = _by_value(shots, "patient_id")
     for patient, names in patients.items():
         if patient != usual:
@@ -59,6 +59,15 @@ def _patients(shots: Sequence[Shot], ct_identities: Mapping[str, Identity]) -> I
     elif ct_patients and patients and usual not in ct_patients:
         found = f"PatientID (0010,0020) {next(iter(ct_patients))!r} in the CT, {usual!r} in the X-rays"
         yield Finding("error", "patient", "CT and X-rays", found, "one: the same pseudonym in both")
+    pseudonyms = {
+        identity.patient_id
+        for identity in (*(shot.identity for shot in shots), *ct_identities.values())
+        if identity is not None and identity.is_deidentified and identity.patient_id
+    }
+    if pseudonyms and sheet.donor_id not in pseudonyms:
+        found = f"{sheet.donor_id}; the files' pseudonym is {', '.join(sorted(pseudonyms))}"
+        wanted = "the pseudonym: training and testing are split by donor_id"
+        yield Finding("warning", "patient", f"{SHEET_NAME}, donor_id", found, wanted)
     studies, usual_study = _by_value(shots, "study_uid")
     for study, names in studies.items():
         if study != usual_study:
@@ -147,21 +156,22 @@ def _persons(
     folder: Path, sheet: Sheet, shots: Sequence[Shot], ct_identities: Mapping[str, Identity]
 ) -> Iterator[Finding]:
     identities = [(shot.name, shot.identity) for shot in shots if shot.identity is not None]
-    pseudonyms = {_plain(sheet.donor_id), _plain(sheet.acquisition_id)}
+    said = {identity.patient_id for _, identity in (*identities, *ct_identities.items()) if identity.is_deidentified}
+    pseudonyms = {_plain(name) for name in (sheet.donor_id, sheet.acquisition_id, *said)}
     tags: dict[str, list[str]] = defaultdict(list)
     words: set[str] = set()
     for name, identity in (*identities, *ct_identities.items()):
         for keyword, value in identity.persons:
-            said = [word for word in words_of(value) if word not in _NOBODY and _plain(word) not in pseudonyms]
+            names = [word for word in words_of(value) if word not in _NOBODY and _plain(word) not in pseudonyms]
             if any(pseudonym and pseudonym in _plain(value) for pseudonym in pseudonyms) or not _plain(value):
                 continue
-            if said or any(character.isdigit() for character in value):
+            if names or any(character.isdigit() for character in value):
                 tags[keyword].append(name)
-                words.update(said)
+                words.update(names)
     anonymize = "nothing or the pseudonym: drrkit acquisition anonymize, before the data leave the lab"
-    for keyword, names in tags.items():
+    for keyword, files in tags.items():
         # The value stays out of the report: reports are mailed around.
-        where = f"{keyword} of {names[0]}" + (f" and {len(names) - 1} more files" * (len(names) > 1))
+        where = f"{keyword} of {files[0]}" + (f" and {len(files) - 1} more files" * (len(files) > 1))
         yield Finding("warning", "personal-data", where, "a value that may point to a person", anonymize)
     text = " ".join((sheet.site, sheet.notes, sheet.consent_reference, sheet.ct.reconstruction)).lower()
     if named := words & set(re.findall(r"\w+", text)):

@@ -187,12 +187,19 @@ def interpreted(radiograph: Radiograph, pixels: Pixels, exposure: Exposure) -> R
 def xray_files(folder: Path, pattern: str) -> list[Path]:
     """List the files that ``xrays.files`` means, in order; hidden files and sidecars of pictures are left out."""
     named = folder / pattern
-    found = named.rglob("*") if named.is_dir() else folder.glob(pattern)
+    found = named.rglob("*") if named.is_dir() else folder.glob(_in_any_case(pattern))
     return sorted(
         path
         for path in found
         if path.is_file() and path.suffix.lower() != ".json" and not _is_hidden(path.relative_to(folder))
     )
+
+
+def _in_any_case(pattern: str) -> str:
+    """Let ``*.dcm`` mean ``*.DCM`` as well, as C-arms write it."""
+    if "[" in pattern:
+        return pattern
+    return "".join(f"[{letter.lower()}{letter.upper()}]" if letter.isalpha() else letter for letter in pattern)
 
 
 def exposure_stem(path: Path) -> str:

@@ -31,8 +31,9 @@ def nominal_camera(
 ) -> tuple[Camera | None, tuple[str, ...]]:
     """Make the nominal camera of one frame.
 
-    The note's angles go before the header's; the header's distances and spacing before those of acquisition.yaml, and
-    these before those of the preset. A mirrored K is the rule: see :mod:`drrkit.io.xray_header`.
+    The note's angles go before the header's; the header's distances and spacing before those of acquisition.yaml
+    (unless these overrule headers), and these before those of the preset. A mirrored K is the rule: see
+    :mod:`drrkit.io.xray_header`.
 
     Returns:
         The camera, or None and what it lacks.
@@ -55,26 +56,32 @@ def completed(header: XrayHeader, frame: int, device: Device, note: ExposureNote
     """Fill the gaps of one frame's geometry; what then stands between it and a camera is in ``missing``."""
     said = header.frames[frame]
     angles = {name: getattr(note, name) for name in _ANGLES if getattr(note, name) is not None}
-    fallback: dict[str, Any] = {
+    own: dict[str, Any] = {
         "source_to_detector_mm": device.source_to_detector_mm,
         "source_to_isocenter_mm": device.source_to_isocenter_mm,
         "imager_spacing_mm": device.pixel_spacing_mm,
     }
+    overruling = {name for name, value in own.items() if device.overrule_headers and value is not None}
+    fallback = dict(own)
     if device.preset is not None:
         machine = preset(device.preset)
         fallback["source_to_detector_mm"] = fallback["source_to_detector_mm"] or machine.source_to_detector_mm
         fallback["source_to_isocenter_mm"] = fallback["source_to_isocenter_mm"] or machine.source_to_isocenter_mm
         fallback["imager_spacing_mm"] = fallback["imager_spacing_mm"] or preset_spacing(header, device.preset)
-    lengths = {name: value for name, value in fallback.items() if value is not None and getattr(said, name) is None}
+    lengths = {
+        name: value
+        for name, value in fallback.items()
+        if value is not None and (name in overruling or getattr(said, name) is None)
+    }
     changes: dict[str, Any] = {**angles, **lengths}
     filled = replace(said, **changes)
     settled = tuple({**_ANGLES, **_LENGTHS}[name] for name in changes)
     reasons = [reason for reason in said.missing if not reason.startswith(settled)] if settled else list(said.missing)
-    # Whether angles agree with the orientation is asked again of the completed camera.
-    reasons = [reason for reason in reasons if "PatientOrientation" not in reason]
+    # Both are asked again of what is now known.
+    again = ("PatientOrientation", "isocenter before the detector")
+    reasons = [reason for reason in reasons if not any(words in reason for words in again)]
     to_detector_mm, to_isocenter_mm = filled.source_to_detector_mm, filled.source_to_isocenter_mm
-    has_beyond = any("isocenter before the detector" in reason for reason in reasons)
-    if to_detector_mm and to_isocenter_mm and to_isocenter_mm >= to_detector_mm and not has_beyond:
+    if to_detector_mm and to_isocenter_mm and to_isocenter_mm >= to_detector_mm:
         reasons.append(f"an isocenter before the detector (it lies at {to_isocenter_mm:g} of {to_detector_mm:g} mm)")
     return replace(filled, missing=tuple(reasons))
 

@@ -113,7 +113,7 @@ class Ct(Section):
 
 
 class Device(Section):
-    """The C-arm. Where DICOM headers give a number, the header's is used; check says if yours is another."""
+    """The C-arm. A number that DICOM headers give is taken from there; check says if yours is another."""
 
     preset: Annotated[str, AfterValidator(_one_of(PRESETS))] | None = Field(
         default=None,
@@ -144,6 +144,11 @@ class Device(Section):
         default=None,
         description="[row, column] pixel spacing at the detector in millimeters; null if headers give it (0018,1164).",
         examples=[[0.305, 0.305]],
+    )
+    overrule_headers: bool = Field(
+        default=False,
+        description="true if the three numbers above are right and what headers say of them is wrong.",
+        examples=[True],
     )
     intrinsics: Literal["shared", "drifting"] = Field(
         default="drifting",
@@ -295,6 +300,8 @@ def contradictions(sheet: Sheet) -> Iterator[Problem]:
         yield Problem("pixels.relation", f"{pixels.relation} with log_slope or log_zero", "log, or null for both")
     device = sheet.device
     to_detector_mm, to_isocenter_mm = device.source_to_detector_mm, device.source_to_isocenter_mm
+    if device.overrule_headers and not (to_detector_mm or to_isocenter_mm or device.pixel_spacing_mm):
+        yield Problem("device.overrule_headers", "true without numbers", "false, or the numbers that are right")
     if to_detector_mm and to_isocenter_mm and to_isocenter_mm >= to_detector_mm:
         found = f"{to_isocenter_mm:g}, detector at {to_detector_mm:g}"
         yield Problem("device.source_to_isocenter_mm", found, "an isocenter between focal spot and detector")

@@ -38,6 +38,7 @@ class Identity:
     position: str
     image_type: str
     says_simulated: bool
+    is_deidentified: bool
     persons: tuple[tuple[str, str], ...]
 
     @property
@@ -123,6 +124,7 @@ def identity_of(dataset: Any) -> Identity:
         position=text("PatientPosition"),
         image_type=str(kinds if isinstance(kinds, str) else kinds[0] if len(kinds) else ""),
         says_simulated=any("simulat" in text(keyword).lower() for keyword in _SAYS_SIMULATED),
+        is_deidentified=text("PatientIdentityRemoved") == "YES",
         persons=_persons(dataset),
     )
 

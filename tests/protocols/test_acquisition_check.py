@@ -200,6 +200,14 @@ def test_another_patient_in_the_ct(folder):
     only(folder, "error", "patient", "CT and X-rays", "donor-02", DONOR)
 
 
+def test_the_donor_goes_by_the_pseudonym_of_deidentified_files(folder):
+    for path in (*(folder / "ct").iterdir(), *(folder / "xrays").iterdir()):
+        retag(path, PatientID="P-7f", PatientName="P-7f", PatientIdentityRemoved="YES")
+    only(folder, "warning", "patient", "donor_id", DONOR, "P-7f")
+    edit(folder, donor_id="P-7f")
+    assert check(folder) == []
+
+
 def test_another_study_and_another_position(folder):
     retag(xray(folder), StudyInstanceUID="1.2.4")
     only(folder, "warning", "study", "1.2.4", exposures=[FIRST])
@@ -292,6 +300,13 @@ def test_numbers_of_the_sheet_that_headers_contradict(folder, field, value, rule
     findings = check(folder)
     assert [(finding.severity, finding.rule, len(finding.exposures)) for finding in findings] == [("error", rule, 41)]
     assert field in findings[0].found
+
+
+def test_wrong_headers_are_overruled_in_the_sheet(folder):
+    edit(folder, device={"source_to_detector_mm": 1164.0, "overrule_headers": True})
+    assert check(folder) == []
+    edit(folder, device={"source_to_detector_mm": None})
+    only(folder, "error", "yaml", "device.overrule_headers", "true without numbers")
 
 
 def test_rounded_numbers_pass(folder):

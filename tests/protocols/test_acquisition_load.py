@@ -92,6 +92,22 @@ def test_the_header_goes_before_device_numbers_and_a_noted_angle_before_the_head
     assert read_acquisition(folder).exposures[0].nominal_camera.allclose(as_in_header(25, 4))
 
 
+def test_device_numbers_overrule_headers_only_when_told(folder):
+    shot(folder, "a.dcm", DistanceSourceToDetector=580)
+    assert "an isocenter before the detector" in read_acquisition(folder).exposures[0].missing[0]
+    edit(folder, device={"source_to_detector_mm": TO_DETECTOR_MM, "preset": "siemens-cios-spin"})
+    assert read_acquisition(folder).exposures[0].nominal_camera is None
+    edit(folder, device={"overrule_headers": True})
+    # The preset overrules nothing.
+    assert read_acquisition(folder).exposures[0].nominal_camera.allclose(as_in_header(0, 0))
+
+
+def test_endings_in_capitals_are_found(folder):
+    shot(folder, "A.DCM")
+    shot(folder, "b.dcm")
+    assert [exposure.exposure_id for exposure in read_acquisition(folder).exposures] == ["A", "b"]
+
+
 def test_a_preset_gives_the_rest_at_the_size_of_the_image(folder):
     lengths = dict.fromkeys(GEOMETRY[:3])
     shot(folder, "square.dcm", np.zeros((244, 244), np.uint16), **lengths)

@@ -190,6 +190,7 @@ def test_what_can_be_read_is_read(path):
         ("convention: drrkit-acquisition/1", "convention: drrkit-acquisition/2", "convention"),
         ("label_scheme: null", "label_scheme: verse", "ct.label_scheme"),
         ("relation: from_header", "relation: log", "pixels.log_slope"),
+        ("overrule_headers: false", "overrule_headers: true", "device.overrule_headers"),
         ("log_zero: null", "log_zero: 3900", "pixels.relation"),
         ("levels: [L1, L2, L3, L4, L5]", "levels: [L1, L1]", "specimen.levels"),
         ("notes: ''", "notes: ''\nnotes: again", "notes"),
