@@ -167,6 +167,9 @@ def _write_pair(
     images = {"real": real, "real_with_balls": with_balls, "drr_bone": bone, "drr_full": full}
     for kind, pixels in images.items():
         write_image(folder / kind / f"{exposure_id}.tif", pixels.astype(np.float32))
+    # An intensifier would leave a round field; this one shows that the page leaves out what lies beyond it.
+    field = np.hypot(columns - (camera.width - 1) / 2, rows - (camera.height - 1) / 2) < 0.66 * camera.width
+    write_mask(folder / "fields" / f"{exposure_id}.png", field)
     for level, mask in levels.items():
         write_mask(folder / "masks" / f"{exposure_id}_{level}.png", mask)
 

@@ -6,7 +6,7 @@ import io
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 from PIL import Image
-from scipy.ndimage import binary_dilation, gaussian_filter, gaussian_gradient_magnitude
+from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter, gaussian_gradient_magnitude
 from skimage.feature import canny
 from skimage.measure import approximate_polygon, find_contours
 from skimage.morphology import remove_small_objects
@@ -30,6 +30,7 @@ _SMOOTH_SHARE, _SMOOTH_SIZE = 0.85, 0.06
 # quantiles of the gradient within the projected bone.
 _EDGE_SIGMA, _EDGE_LENGTH = 1 / 256, 1 / 14
 _EDGE_QUANTILES = (0.75, 0.94)
+_BORDER_PX = 2
 _EDGE_RGB = (64, 224, 255)
 _OUTLINE_TOLERANCE_PX = 0.35
 
@@ -51,19 +52,24 @@ def drr_gray(drr: Float32[np.ndarray, "h w"], size: tuple[int, int], where: obje
     Raises:
         InputError: Pixels that are not finite.
     """
-    image, inside = _prepared(drr, size, where)
-    _, high = _window(image, inside)
-    return _gray(image, inside, (0.0, high))
+    _check_finite(drr, where)
+    image, bone = reduced(drr, size), reduced((drr != 0).astype(np.float32), size) > 0.5
+    return _gray(image, bone, (0.0, _window(image, bone)[1]))
 
 
 def xray_grays(
-    real: Float32[np.ndarray, "h w"], with_balls: Float32[np.ndarray, "h w"], size: tuple[int, int], where: object
+    real: Float32[np.ndarray, "h w"],
+    with_balls: Float32[np.ndarray, "h w"],
+    field: Bool[np.ndarray, "h w"],
+    size: tuple[int, int],
+    where: object,
 ) -> dict[str, UInt8[np.ndarray, "h2 w2"]]:
     """Bring an X-ray without and with its balls to the page's size and to 8 bits, all in the same window.
 
     Args:
-        real: Line integrals. Exact zeros, such as outside an intensifier's round field, take no part in the window.
+        real: Line integrals.
         with_balls: The same with the balls.
+        field: Where the beam fell on the detector; the rest is black and takes no part in choosing the window.
         size: Height and width wanted, not larger than the image.
         where: The file, for messages.
 
@@ -74,8 +80,10 @@ def xray_grays(
     Raises:
         InputError: Pixels that are not finite.
     """
-    image, inside = _prepared(real, size, where)
-    balls, _ = _prepared(with_balls, size, where)
+    _check_finite(real, where)
+    _check_finite(with_balls, where)
+    image, balls = reduced(real, size), reduced(with_balls, size)
+    inside = reduced(field.astype(np.float32), size) > 0.5
     # The balls stay out of the mean around them: they must not cast dark rings.
     background = _SMOOTH_SHARE * _smooth(image, inside, _SMOOTH_SIZE * max(size))
     window, local_window = _window(image, inside), _window(image - background, inside)
@@ -87,12 +95,9 @@ def xray_grays(
     }
 
 
-def _prepared(
-    pixels: Float32[np.ndarray, "h w"], size: tuple[int, int], where: object
-) -> tuple[Float32[np.ndarray, "h2 w2"], Bool[np.ndarray, "h2 w2"]]:
+def _check_finite(pixels: Float32[np.ndarray, "h w"], where: object) -> None:
     if not np.isfinite(pixels).all():
         raise InputError(where, "NaN or infinite pixels", "finite line integrals")
-    return reduced(pixels, size), reduced((pixels != 0).astype(np.float32), size) > 0.5
 
 
 def _window(image: Float32[np.ndarray, "h w"], inside: Bool[np.ndarray, "h w"]) -> tuple[float, float]:
@@ -154,25 +159,27 @@ def thumbnail(gray: UInt8[np.ndarray, "h w"]) -> str:
     return webp(np.asarray(image), _THUMBNAIL_QUALITY)
 
 
-def bone_edges(drr: Float32[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """Find the edges of a DRR, one pixel thin."""
-    bone = drr > 0.02 * drr.max()
+def bone_edges(
+    drr: Float32[np.ndarray, "h w"], field: Bool[np.ndarray, "h0 w0"], size: tuple[int, int]
+) -> Bool[np.ndarray, "h w"]:
+    """Find the edges of a DRR, one pixel thin.
+
+    Args:
+        drr: At the page's size.
+        field: Where the beam fell on the detector, of the full size: beyond it there is nothing to compare with.
+        size: Height and width on the page.
+    """
     if drr.max() <= 0:
-        return np.zeros(drr.shape, bool)
-    size_px = max(drr.shape)
-    sigma_px = _EDGE_SIGMA * size_px
+        return np.zeros(size, bool)
+    bone = drr > 0.02 * drr.max()
+    sigma_px = _EDGE_SIGMA * max(size)
     low, high = np.quantile(gaussian_gradient_magnitude(drr, sigma_px)[bone], _EDGE_QUANTILES)
+    # The DRR ends at the border of image and field, not at an edge of bone.
+    inside = binary_erosion(reduced(field.astype(np.float32), size) > 0.5, iterations=_BORDER_PX)
     # Canny weighs with Sobel's kernel, which is four times the derivative.
     scale = 4.0
-    edges = canny(drr, sigma_px, low_threshold=scale * low, high_threshold=scale * high, mask=_inside(drr.shape))
-    return remove_small_objects(edges, max_size=int(_EDGE_LENGTH * size_px), connectivity=2)
-
-
-def _inside(shape: tuple[int, ...]) -> Bool[np.ndarray, "h w"]:
-    # The DRR ends at the border of the image, not at an edge of bone.
-    inside = np.zeros(shape, bool)
-    inside[2:-2, 2:-2] = True
-    return inside
+    edges = canny(drr, sigma_px, low_threshold=scale * low, high_threshold=scale * high, mask=inside)
+    return remove_small_objects(edges, max_size=int(_EDGE_LENGTH * max(size)), connectivity=2)
 
 
 def edges_png(edges: Bool[np.ndarray, "h w"]) -> str:

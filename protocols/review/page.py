@@ -8,7 +8,7 @@ while they are still being read, and each is decoded when it is looked at.
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
@@ -23,7 +23,7 @@ from drrkit.geometry.camera import Camera
 from drrkit.io.store import read_cameras, read_image, read_mask, write_bytes
 from drrkit.volume import LEVEL_CODES
 from protocols.calibration.result import ExposureCalibration, SessionCalibration
-from protocols.pairs import CAMERAS_NAME, image_path, mask_path
+from protocols.pairs import CAMERAS_NAME, field_path, image_path, mask_path
 from protocols.ratings import COLUMNS, RATINGS_NAME, Rating
 from protocols.review import plots
 from protocols.review.images import (
@@ -178,21 +178,18 @@ def _pair(
     """Prepare one pair: its record, its images by kind, its thumbnail."""
     exposure_id = exposure.exposure_id
     size = page_size(camera.height, camera.width)
-    pixels = {}
-    for kind in ("real", "real_with_balls", "drr_bone"):
-        path = Path(folder) / image_path(kind, exposure_id)
-        pixels[kind] = read_image(path)
-        if pixels[kind].shape != (camera.height, camera.width):
-            raise InputError(path, f"shape {pixels[kind].shape}", f"the camera's {(camera.height, camera.width)}")
-    grays = xray_grays(pixels["real"], pixels["real_with_balls"], size, f"real X-ray of {exposure_id}")
+    shape = (camera.height, camera.width)
+    pixels = {
+        kind: _fitting(read_image, Path(folder) / image_path(kind, exposure_id), shape)
+        for kind in ("real", "real_with_balls", "drr_bone")
+    }
+    field = _fitting(read_mask, Path(folder) / field_path(exposure_id), shape)
+    grays = xray_grays(pixels["real"], pixels["real_with_balls"], field, size, f"real X-ray of {exposure_id}")
     grays["drr_bone"] = drr_gray(pixels["drr_bone"], size, f"DRR of {exposure_id}")
-    outlined = {}
-    for level in levels[exposure_id]:
-        mask_file = Path(folder) / mask_path(exposure_id, level)
-        mask = read_mask(mask_file)
-        if mask.shape != (camera.height, camera.width):
-            raise InputError(mask_file, f"shape {mask.shape}", f"the camera's {(camera.height, camera.width)}")
-        outlined[level] = outlines(mask, size)
+    outlined = {
+        level: outlines(_fitting(read_mask, Path(folder) / mask_path(exposure_id, level), shape), size)
+        for level in levels[exposure_id]
+    }
     shown = camera.resized(*size)
     where = f"{Path(folder) / CAMERAS_NAME}, camera {exposure_id}"
     # ball_marks refuses a pair without a calibrated camera.
@@ -206,13 +203,20 @@ def _pair(
         # How long one pixel of the image as it was taken is on the page.
         "page_px_per_px": round(float(abs(shown.pixel_from_camera[0, 0]) / focal_px), 5),
     }
-    edges = edges_png(bone_edges(reduced(pixels["drr_bone"], size)))
+    edges = edges_png(bone_edges(reduced(pixels["drr_bone"], size), field, size))
     pictures = {kind: webp(grays[kind]) for kind in ("real", "real_local", "drr_bone")} | {
         "edges": edges,
         "balls": difference_webp(grays["real"], grays["with_balls"]),
         "balls_local": difference_webp(grays["real_local"], grays["with_balls_local"]),
     }
     return {"pair": record}, pictures, thumbnail(grays["real_local"])
+
+
+def _fitting(read: Callable[[Path], np.ndarray], path: Path, shape: tuple[int, int]) -> np.ndarray:
+    pixels = read(path)
+    if pixels.shape != shape:
+        raise InputError(path, f"shape {pixels.shape}", f"the camera's {shape}")
+    return pixels
 
 
 def _orbit(calibration: SessionCalibration) -> dict[str, Any]:
@@ -310,13 +314,20 @@ def _script_json(value: Any) -> str:
 
 
 def _flat(notes: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Turn nested notes into lines; what holds only numbers and words, such as a value for each ball, is one line."""
     for name, value in notes.items():
         label = f"{prefix}{name}".replace("_", " ")
-        if isinstance(value, Mapping):
+        if not isinstance(value, Mapping):
+            yield label, _text(value)
+        elif any(isinstance(item, Mapping | list | tuple) for item in value.values()):
             yield from _flat(value, f"{label}, ")
-        elif isinstance(value, float):
-            yield label, f"{value:.4g}"
-        elif isinstance(value, list | tuple):
-            yield label, ", ".join(f"{item:.4g}" if isinstance(item, float) else str(item) for item in value)
         else:
-            yield label, str(value)
+            yield label, ", ".join(f"{key} {_text(item)}" for key, item in value.items()) or "none"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_text(item) for item in value) or "none"
+    return "none" if value is None else str(value)

@@ -114,6 +114,20 @@ def test_nothing_is_fetched_from_elsewhere(session, tmp_path):
     assert "https://" not in outside
 
 
+def test_notes_of_any_depth_are_told(session, tmp_path):
+    by_run = {"a": {"b": [1.0, 2]}, "c": None}
+    notes = {"isocenter_off_mm": 23.456789, "moved": {"b1": 0.5, "b2": 1}, "by_run": by_run, "odd": []}
+    html = written(session, tmp_path, notes=notes)
+    lines = re.findall(r"<div><dt>(.*?)</dt><dd>(.*?)</dd></div>", html.split('class="notes"')[1].split("</dl>")[0])
+    assert lines == [
+        ("isocenter off mm", "23.46"),
+        ("moved", "b1 0.5, b2 1"),
+        ("by run, a, b", "1, 2"),
+        ("by run, c", "none"),
+        ("odd", "none"),
+    ]
+
+
 def test_words_of_others_stay_words(session, tmp_path):
     _, calibration = session
     evil = '</script><script>alert(1)</script><b>&"'
