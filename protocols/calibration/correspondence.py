@@ -1,7 +1,7 @@
 """Which detection is which ball: search the cameras around an expected one, and let chance decide whom to trust."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -51,13 +51,15 @@ class Placement:
         camera: World is the CT's; intrinsics are the expected ones.
         matches: Index of the detection by index of the ball.
         log10_chance: Decimal logarithm of the number of equally good matches expected by chance.
+        search_deg: How far from the expected orientation was searched.
         bends: Pincushion and twist.
     """
 
     camera: Camera
     matches: Mapping[int, int]
     log10_chance: float
-    bends: tuple[float, float] = field(default=(0.0, 0.0))
+    search_deg: float
+    bends: tuple[float, float] = (0.0, 0.0)
 
 
 def find_placement(
@@ -123,7 +125,7 @@ def find_placement(
             pose = rigid.from_rotation_translation(rotation, center - rotation @ middle)
             found = Camera(K, pose, camera.height, camera.width, camera.pixel_spacing_mm)
             pairs = {int(ball): int(match[ball]) for ball in matched}
-            best = Placement(found, pairs, chance, (float(bend[0]), float(bend[1])))
+            best = Placement(found, pairs, chance, expected.radius_deg, (float(bend[0]), float(bend[1])))
     return best
 
 

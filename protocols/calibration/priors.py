@@ -38,8 +38,9 @@ def priors(
 ) -> Priors:
     """Turn settings into precision matrices for these exposures."""
     directions = np.array([camera.view_direction_world for camera in nominal]).reshape(-1, 3)
-    apart_deg = np.degrees(np.arccos(np.clip(directions @ directions.T, -1, 1)))
-    alike = np.exp(-0.5 * (apart_deg / settings.drift_correlation_deg) ** 2)
+    # By chords, not arcs: along arcs around a whole sphere this would be no covariance any more.
+    chords = np.linalg.norm(directions[:, None] - directions[None], axis=2)
+    alike = np.exp(-0.5 * (chords / np.radians(settings.drift_correlation_deg)) ** 2)
 
     def precision(drift: Drift, shared: bool) -> Float[np.ndarray, "e e"]:
         session = max(drift.session, 1e-9) ** 2 * np.ones_like(alike)

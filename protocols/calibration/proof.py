@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from protocols.calibration.bundle import Adjustment, Matches, jacobian
+from protocols.calibration.correspondence import field_of, inside
 from protocols.calibration.model import BLOCK, predict
 from protocols.calibration.rounds import pixel_covariance
 
@@ -21,7 +22,7 @@ class Proof:
         rms_mm: The same in the patient.
         target_error_mm: Median leave-one-ball-out error in the patient.
         sigma_in_plane_mm: At the cloud's center, the larger of two directions.
-        sigma_in_plane_worst_mm: The same at the ball of the CT where it is largest.
+        sigma_in_plane_worst_mm: The same at the ball on the image where it is largest.
         sigma_along_ray_mm: Of the depth of the cloud's center.
         sigma_rotation_deg: The largest.
         noise_scale: How much larger the residuals are than the detector's sigmas; at least 1.
@@ -72,6 +73,12 @@ def prove(adjustment: Adjustment, matches: Matches, exposure: int, isocenter_dep
     exposures = np.full(len(points), exposure)
     prediction = predict(state, exposures, points)
     spread = pixel_covariance(adjustment, jacobian(prediction, exposures, fixed, state))
+    seen = inside(state.nominal[exposure], prediction.pixels)
+    if state.distorted:
+        # Beyond the round field nothing is seen, and the distortion is not known there.
+        center_u, center_v, radius_px = field_of(state.nominal[exposure])
+        seen &= np.linalg.norm(prediction.pixels - (center_u, center_v), axis=1) <= radius_px
+    seen[0] = True
     in_plane_mm = np.sqrt(np.linalg.eigvalsh(np.nan_to_num(spread, nan=1e6))[:, 1].clip(0)) * mm_per_px * scale
     block = adjustment.covariance[exposure * BLOCK : exposure * BLOCK + 6, exposure * BLOCK : exposure * BLOCK + 6]
     rms_px = float(np.sqrt(square.mean())) if len(rows) else float("inf")
@@ -82,7 +89,7 @@ def prove(adjustment: Adjustment, matches: Matches, exposure: int, isocenter_dep
         rms_mm=rms_px * mm_per_px,
         target_error_mm=float(np.median(np.linalg.norm(left_out, axis=1))) * mm_per_px if len(rows) else float("inf"),
         sigma_in_plane_mm=float(in_plane_mm[0]),
-        sigma_in_plane_worst_mm=float(in_plane_mm.max()),
+        sigma_in_plane_worst_mm=float(in_plane_mm[seen].max()),
         sigma_along_ray_mm=float(np.sqrt(block[5, 5])) * scale,
         sigma_rotation_deg=float(np.degrees(np.sqrt(np.linalg.eigvalsh(block[:3, :3])[-1]))) * scale,
         noise_scale=scale,

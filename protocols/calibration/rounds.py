@@ -1,6 +1,7 @@
 """Alternate matching and bundle adjustment until both agree."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -10,7 +11,7 @@ from drrkit.geometry import rigid
 from protocols.calibration.bundle import Adjustment, Matches, adjust, jacobian
 from protocols.calibration.correspondence import Placement, assign, inside
 from protocols.calibration.model import SHARED, SessionState, predict
-from protocols.calibration.priors import Priors, priors
+from protocols.calibration.priors import priors
 from protocols.calibration.result import Observation
 from protocols.calibration.settings import CalibrationSettings
 
@@ -20,6 +21,24 @@ _FINAL_ROUNDS = 3
 _FEWEST = 4
 # Two shadows closer than this many radii run into each other, and neither center can be trusted.
 _TOUCHING_RADII = 2.2
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """What matching and adjustment agreed upon.
+
+    Args:
+        adjustment: The last adjustment.
+        matches: Its matches.
+        pairs: The same, for each exposure the detection of each matched ball.
+        noise_scale: How much larger the residuals are than the detections' sigmas say; at least 1. The sigmas of
+            ``matches`` are that much larger already.
+    """
+
+    adjustment: Adjustment
+    matches: Matches
+    pairs: Sequence[Mapping[int, int]]
+    noise_scale: float
 
 
 def starting_state(
@@ -57,7 +76,7 @@ def settle(
     balls_ct: Float[np.ndarray, "m 3"],
     ball_sigmas_mm: Float[np.ndarray, " m"],
     settings: CalibrationSettings,
-) -> tuple[Adjustment, Matches, list[dict[int, int]]]:
+) -> Settled:
     """Adjust, match anew with the better cameras, and adjust again.
 
     Args:
@@ -69,34 +88,36 @@ def settle(
         settings: Gates and priors.
 
     Returns:
-        The last adjustment, its matches, and the same matches as pairs. Exposures that lost all but a few matches stay
-        in the state, held by the priors and their last pose.
+        The last adjustment. Exposures that lost all but a few matches stay in its state, held by the priors and their
+        last pose.
     """
     known = priors(start.nominal, ball_sigmas_mm, settings)
-    state = start
-    current = [dict(pair) for pair in pairs]
-    matches = _gather(observations, current, settings, 1.0)
+    state, current = start, [dict(pair) for pair in pairs]
+    scale = 1.0
     for easing in _EASING:
-        matches = _gather(observations, current, settings, easing)
-        adjustment = _adjusted(state, matches, balls_ct, known, settings)
+        matches = _gather(observations, current, settings, easing, 1.0)
+        adjustment = adjust(state, matches, balls_ct, known, settings.robust_sigmas)
         state = adjustment.state
-        current = match_anew(adjustment, observations, settings, easing)
+        current = match_anew(adjustment, observations, settings, easing, adjustment.noise_scale)
     for _ in range(_FINAL_ROUNDS):
-        matches = _gather(observations, current, settings, 1.0)
-        adjustment = _adjusted(state, matches, balls_ct, known, settings)
+        matches = _gather(observations, current, settings, 1.0, scale)
+        adjustment = adjust(state, matches, balls_ct, known, settings.robust_sigmas)
         state = adjustment.state
-        again = match_anew(adjustment, observations, settings, 1.0)
-        if again == current:
-            break
-        current = again
-    else:
-        matches = _gather(observations, current, settings, 1.0)
-        adjustment = _adjusted(state, matches, balls_ct, known, settings)
-    return adjustment, matches, current
+        rescaled = scale * adjustment.noise_scale
+        again = match_anew(adjustment, observations, settings, 1.0, rescaled)
+        if again == current and rescaled < 1.05 * scale:
+            return Settled(adjustment, matches, current, scale)
+        current, scale = again, rescaled
+    matches = _gather(observations, current, settings, 1.0, scale)
+    return Settled(adjust(state, matches, balls_ct, known, settings.robust_sigmas), matches, current, scale)
 
 
 def match_anew(
-    adjustment: Adjustment, observations: Sequence[Observation], settings: CalibrationSettings, easing: float
+    adjustment: Adjustment,
+    observations: Sequence[Observation],
+    settings: CalibrationSettings,
+    easing: float,
+    scale: float,
 ) -> list[dict[int, int]]:
     """Match every exposure's detections to the balls where the adjusted cameras put them.
 
@@ -115,7 +136,7 @@ def match_anew(
         alone = np.nan_to_num(apart, nan=np.inf).min(axis=1, initial=np.inf) > _TOUCHING_RADII * radius_px
         seen = np.flatnonzero(inside(camera, pixels) & alone)
         far = np.linalg.norm(pixels[seen, None] - points[None], axis=2)
-        sigma = np.hypot(_sigmas(observation, settings, easing)[None] * adjustment.noise_scale, sigmas_px[seen, None])
+        sigma = np.hypot(_sigmas(observation, settings, easing)[None] * scale, sigmas_px[seen, None])
         gates = np.maximum(settings.gate_sigmas * sigma, settings.gate_min_px)
         rows, columns = assign(far, np.minimum(gates, 4.0 * radius_px))
         current.append({int(seen[row]): int(column) for row, column in zip(rows, columns, strict=True)})
@@ -142,16 +163,6 @@ def pixel_covariance(adjustment: Adjustment, slopes: csr_array) -> Float[np.ndar
     return np.einsum("kip,kjp->kij", spread, dense)
 
 
-def _adjusted(
-    state: SessionState,
-    matches: Matches,
-    balls_ct: Float[np.ndarray, "m 3"],
-    known: Priors,
-    settings: CalibrationSettings,
-) -> Adjustment:
-    return adjust(state, matches, balls_ct, known, settings.robust_sigmas)
-
-
 def _sigmas(observation: Observation, settings: CalibrationSettings, easing: float) -> Float[np.ndarray, " n"]:
     return np.hypot(observation.sigmas_px, settings.model_sigma_px) * easing + 0.15 * (easing - 1.0)
 
@@ -161,6 +172,7 @@ def _gather(
     pairs: Sequence[Mapping[int, int]],
     settings: CalibrationSettings,
     easing: float,
+    scale: float,
 ) -> Matches:
     rows = [
         (exposure, ball, point)
@@ -169,7 +181,7 @@ def _gather(
         for ball, point in sorted(matched.items())
     ]
     points = [observations[exposure].points_px[point] for exposure, _, point in rows]
-    sigmas = [_sigmas(observation, settings, easing) for observation in observations]
+    sigmas = [_sigmas(observation, settings, easing) * scale for observation in observations]
     return Matches(
         exposures=np.array([row[0] for row in rows], dtype=np.int64),
         balls=np.array([row[1] for row in rows], dtype=np.int64),

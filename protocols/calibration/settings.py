@@ -42,6 +42,7 @@ class CalibrationSettings(Parameters):
         robust_sigmas: Residuals beyond this many sigmas lose weight (Cauchy loss).
         chance_limit_log10: An exposure is trusted if fewer than 10 to this power such good matches are expected
             among pure chance.
+        chance_pass_log10: The same, to pass.
         least_balls_fail: With fewer used balls an exposure fails.
         least_balls_pass: With fewer used balls an exposure does not pass.
         least_share_pass: Least share of the balls on the image that must be used to pass.
@@ -60,11 +61,11 @@ class CalibrationSettings(Parameters):
     distortion: Literal["none", "intensifier"] = "none"
 
     focal: Drift = Drift(session=0.006, smooth=0.003, single=0.0005)
-    principal_point_px: Drift = Drift(session=5.0, smooth=3.5, single=0.4)
+    principal_point_px: Drift = Drift(session=3.0, smooth=2.5, single=0.4)
     twist: Drift = Drift(session=0.02, smooth=0.01, single=0.001)
     decentering: Drift = Drift(session=0.003, smooth=0.001, single=0.0002)
     pincushion: float = Field(0.06, gt=0)
-    drift_correlation_deg: float = Field(35.0, gt=0)
+    drift_correlation_deg: float = Field(60.0, gt=0)
 
     common_rotation_deg: float = Field(18.0, ge=0, le=60)
     angle_error_deg: float = Field(9.0, gt=0, le=45)
@@ -77,8 +78,9 @@ class CalibrationSettings(Parameters):
     robust_sigmas: float = Field(2.5, gt=0)
 
     chance_limit_log10: float = -5.0
+    chance_pass_log10: float = -7.0
     least_balls_fail: int = Field(6, ge=4)
-    least_balls_pass: int = Field(8, ge=5)
+    least_balls_pass: int = Field(7, ge=5)
     least_share_pass: float = Field(0.45, ge=0, le=1)
     rms_limit_mm: float = Field(0.4, gt=0)
     target_error_limit_mm: float = Field(0.6, gt=0)

@@ -15,10 +15,9 @@ from protocols.calibration.bundle import Adjustment, Matches
 from protocols.calibration.chance import log10_false_alarms
 from protocols.calibration.correspondence import Placement, inside
 from protocols.calibration.frame import SessionFrame, session_frame
-from protocols.calibration.model import SessionState
 from protocols.calibration.proof import flatness, prove
 from protocols.calibration.result import BallResidual, ExposureCalibration, Observation, SessionCalibration
-from protocols.calibration.rounds import predicted, settle, starting_state
+from protocols.calibration.rounds import Settled, predicted, settle, starting_state
 from protocols.calibration.search import Found, search_again, search_session
 from protocols.calibration.settings import CalibrationSettings
 from protocols.calibration.verdict import Evidence, verdict
@@ -64,11 +63,13 @@ def calibrate(
     final_balls, notes = balls_ct, _empty_notes(len(observations))
     if sure:
         solved = _solve(observations, balls_ct, sigmas_mm, settings, found, sure)
-        again = search_again(observations, solved[0].state, sure, [i for i in usable if i not in sure], found, settings)
+        again = search_again(
+            observations, solved.adjustment.state, sure, [i for i in usable if i not in sure], found, settings
+        )
         if set(_sure(again.placements, settings)) != set(sure):
             found, sure = again, _sure(again.placements, settings)
             solved = _solve(observations, balls_ct, sigmas_mm, settings, found, sure)
-        adjustment, matches, pairs = solved
+        adjustment, matches, pairs = solved.adjustment, solved.matches, solved.pairs
         headers = [observations[index].nominal_camera for index in sure]
         frame = session_frame(headers, [adjustment.state.camera(row) for row in range(len(sure))], settings)
         for row, index in enumerate(sure):
@@ -76,7 +77,7 @@ def calibrate(
                 observations[index], row, adjustment, matches, pairs[row], frame, found, index, ball_ids, settings
             )
         final_balls = adjustment.state.balls
-        notes = _notes(adjustment, matches, frame, balls_ct, ball_ids, observations, sure, found)
+        notes = _notes(solved, frame, balls_ct, ball_ids, observations, sure, found)
     for index, observation in enumerate(observations):
         if index not in exposures:
             exposures[index] = _refused(observation, _why(index, observations, copies, found))
@@ -96,7 +97,7 @@ def _solve(
     settings: CalibrationSettings,
     found: Found,
     sure: Sequence[int],
-) -> tuple[Adjustment, Matches, list[dict[int, int]]]:
+) -> Settled:
     placements = [found.placements[index] for index in sure]
     start = starting_state(
         [_as_found(observations[index], index, found) for index in sure],
@@ -138,7 +139,7 @@ def _judged(
             int(on_image.sum()),
             observation.points_px,
             (camera.height, camera.width),
-            settings.common_rotation_deg + settings.angle_error_deg,
+            found.placements[index].search_deg,
             3 if distortion is None else 4,
         ),
         flatness=flatness(state.balls[used]),
@@ -249,8 +250,7 @@ def _countable(pixels: Float[np.ndarray, "k 2"], observation: Observation) -> in
 
 
 def _notes(
-    adjustment: Adjustment,
-    matches: Matches,
+    solved: Settled,
     frame: SessionFrame,
     balls_ct: Float[np.ndarray, "m 3"],
     ball_ids: Sequence[str],
@@ -258,7 +258,7 @@ def _notes(
     sure: Sequence[int],
     found: Found,
 ) -> dict[str, Any]:
-    state: SessionState = adjustment.state
+    state, matches = solved.adjustment.state, solved.matches
     moved_mm = np.linalg.norm(state.balls - balls_ct, axis=1)
     seen = np.bincount(matches.balls, minlength=len(ball_ids))
     turn_deg = np.degrees(Rotation.from_matrix(frame.isocenter_from_world[:3, :3]).as_rotvec())
@@ -269,7 +269,7 @@ def _notes(
         "common_rotation_deg": float(np.linalg.norm(turn_deg)),
         "focal_scale_median": float(np.exp(np.median(state.intrinsics[:, 0]))),
         "principal_point_shift_median_px": [float(value) for value in np.median(state.intrinsics[:, 1:], axis=0)],
-        "noise_scale": adjustment.noise_scale,
+        "noise_scale": solved.noise_scale,
         "mirrored": [observations[index].exposure_id for index in sorted(found.mirrored) if index in sure],
         "balls_never_used": [name for name, count in zip(ball_ids, seen, strict=True) if count == 0],
         "balls_moved_mm": {name: float(moved) for name, moved in zip(ball_ids, moved_mm, strict=True)},

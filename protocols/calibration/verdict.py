@@ -65,6 +65,8 @@ def _doubts(evidence: Evidence, settings: CalibrationSettings) -> Iterator[str]:
         yield "left and right swapped against the header; the camera given here is mirrored to fit"
     if evidence.saturated:
         yield "much of the image is black or white"
+    if evidence.log10_chance > settings.chance_pass_log10:
+        yield f"the match might be chance, once in 10^{-evidence.log10_chance:.0f} times"
     if evidence.balls_used < settings.least_balls_pass:
         yield f"only {evidence.balls_used} balls fit; {settings.least_balls_pass} are wanted"
     if evidence.balls_used < settings.least_share_pass * evidence.balls_on_image:
