@@ -15,6 +15,7 @@ from drrkit.volume import Volume
 from protocols.refine import twist as motion
 from protocols.refine.bones import Bones, prepare_bones
 from protocols.refine.levels import Level, make_levels
+from protocols.refine.resection import with_pose
 from protocols.refine.settings import RefineSettings
 
 # What a unit of the optimizer's variables is: rotations about three axes, shifts across and along the ray. A motion of
@@ -127,7 +128,7 @@ def refine(
     with torch.no_grad():
         before, after = (float(levels[-1].alikeness(place)) for place in (start, twist))
     pose = motion.moved(camera.camera_from_world, levels[-1].camera_from_pivot, twist).numpy()
-    proposed = Camera(camera.pixel_from_camera, pose, camera.height, camera.width, camera.pixel_spacing_mm)
+    proposed = with_pose(camera, pose)
     px_before, px_after = held_out.rms_px(camera), held_out.rms_px(proposed)
     reason = _objection(before, after, px_before, px_after, settings.held_out_tolerance_px)
     return Refinement(

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.optimize import least_squares
 
 from drrkit.errors import InputError
 from drrkit.geometry import rigid
@@ -19,6 +18,7 @@ from protocols.calibration.result import BallResidual, ExposureCalibration, Sess
 from protocols.erase import ball_shadows
 from protocols.refine.bones import Bones, prepare_bones
 from protocols.refine.refinement import HeldOutBalls, Refinement, refine
+from protocols.refine.resection import fit_pose, with_pose
 from protocols.refine.settings import PosePrior, RefineSettings
 from protocols.refine.twist import camera_from_pivot
 from protocols.undistort import Distortion
@@ -111,7 +111,7 @@ def _refine_exposure(
     seen = _away_from_balls(camera, np.array(list(balls_world.values())), usable)
     fitting = ~balls.judging
     held_out = HeldOutBalls(balls.centers_world[balls.judging], balls.points_px[balls.judging])
-    fewer = _fitted(camera, balls.centers_world[fitting], balls.points_px[fitting])
+    fewer = fit_pose(camera, balls.centers_world[fitting], balls.points_px[fitting]).camera
     prior = _prior(exposure, settings.prior)
     loose = _scaled(prior, float(np.sqrt(len(fitting) / fitting.sum())))
     trial = refine(radiograph, fewer, bones, held_out, replace(settings, prior=loose), usable=seen)
@@ -125,7 +125,7 @@ def _refine_exposure(
         worse = f"with all balls, {final.held_out_px_after:.2f} px on the held-out ones (at most {limit_px:.2f} px)"
         return exposure, _note(trial, False, worse)
     pose = final.proposed.camera_from_world
-    moved = _with_pose(calibrated, pose)
+    moved = with_pose(calibrated, pose)
     shift = rigid.log(
         rigid.invert(camera_from_pivot(calibrated, bones.center_world))
         @ pose
@@ -174,21 +174,6 @@ def _used_balls(
         order = np.argsort(spread @ np.linalg.svd(spread, full_matrices=False)[2][0])
         judging[order[HOLD_OUT_EVERY // 2 :: HOLD_OUT_EVERY]] = True
     return _Balls(centers, points, judging)
-
-
-def _fitted(camera: Camera, centers_world: Float[np.ndarray, "n 3"], points_px: Float[np.ndarray, "n 2"]) -> Camera:
-    """Fit the pose to some balls alone, with the camera's intrinsics, from its pose on."""
-    pivot = camera_from_pivot(camera, centers_world.mean(axis=0))
-    scales = np.array([0.01, 0.01, 0.01, 1.0, 1.0, 10.0])
-
-    def pose(variables: Float[np.ndarray, " 6"]) -> Camera:
-        motion = pivot @ rigid.exp(variables * scales) @ rigid.invert(pivot)
-        return _with_pose(camera, motion @ camera.camera_from_world)
-
-    def residuals(variables: Float[np.ndarray, " 6"]) -> Float[np.ndarray, " m"]:
-        return (pose(variables).project(centers_world) - points_px).ravel()
-
-    return pose(least_squares(residuals, np.zeros(6), loss="soft_l1", f_scale=1.0).x)
 
 
 def _prior(exposure: ExposureCalibration, otherwise: PosePrior) -> PosePrior:
@@ -245,10 +230,6 @@ def _updated(
 def _millimeters(camera: Camera, centers_world: Float[np.ndarray, "n 3"]) -> float:
     """Size of a pixel in the patient, at the middle of the balls."""
     return float(np.median(camera.depth_mm(centers_world)) / np.abs(np.diag(camera.pixel_from_camera)[:2]).mean())
-
-
-def _with_pose(camera: Camera, camera_from_world: Float[np.ndarray, "4 4"]) -> Camera:
-    return Camera(camera.pixel_from_camera, camera_from_world, camera.height, camera.width, camera.pixel_spacing_mm)
 
 
 def _note(trial: Refinement, kept: bool, reason: str) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class RefineSettings:
 
     prior: PosePrior = field(default_factory=lambda: PosePrior(0.5, 3.0, 0.5))
     prior_weight: float = 0.01
-    sizes_px: tuple[int, ...] = (64, 128, 192)
+    sizes_px: tuple[int, ...] = (64, 128)
     steps: int = 12
     blur_px: float = 0.5
     mask_margin_mm: float = 6.0
