@@ -12,9 +12,11 @@ from drrkit.geometry.carm import CArm
 from drrkit.io.ct import write_labels
 from drrkit.io.ct_dicom import write_ct_dicom
 from drrkit.io.study import Study
-from protocols.acquisition import new_acquisition
+from drrkit.volume import Volume
+from protocols.acquisition import RULES, check_acquisition, new_acquisition
 from toys import toy_volume
 
+FIRST, SECOND = "tilt-m10", "tilt-m20"
 NAME, DONOR = "toy-01", "donor-01"
 HEIGHT, WIDTH = 24, 20
 ORBIT_DEG = list(range(-102, 103, 6))
@@ -79,11 +81,17 @@ def edit(folder, **changes) -> None:
     path.write_text(yaml.safe_dump(content))
 
 
+def short_volume() -> Volume:
+    """Cut six slices out of the toy patient, with parts of both levels: few files are soon read."""
+    whole = toy_volume()
+    return Volume(whole.hu[8:14], whole.world_from_voxel, whole.labels[8:14])
+
+
 def empty_session(parent) -> Path:
     """Make a folder with acquisition.yaml and CT, without X-rays."""
     folder = parent / NAME
     new_acquisition(folder, NAME)
-    volume = toy_volume()
+    volume = short_volume()
     write_ct_dicom(volume, folder / "ct", Study(patient_id=DONOR, seed="ct"), kvp=120.0, bits=16)
     write_labels(volume, folder / "labels.nii")
     edit(
@@ -123,3 +131,26 @@ def as_in_header(primary_deg, secondary_deg, size=(HEIGHT, WIDTH)):
     """DICOM files show the mirror image of what the source sees."""
     carm = CArm(TO_DETECTOR_MM, TO_ISOCENTER_MM, *size, SPACING_MM)
     return carm.camera(primary_deg, secondary_deg).flipped_horizontally()
+
+
+def xray(folder, name=FIRST):
+    return folder / "xrays" / f"{name}.dcm"
+
+
+def check(folder):
+    findings = check_acquisition(folder)
+    assert {finding.rule for finding in findings} <= set(RULES)
+    assert all(finding.where and finding.found and finding.wanted for finding in findings)
+    assert not any("\n" in f"{finding.where}{finding.found}{finding.wanted}" for finding in findings)
+    return findings
+
+
+def only(folder, severity, rule, *words, exposures=()):
+    """Check that there is this finding and no other, and return it."""
+    findings = check(folder)
+    assert [(finding.severity, finding.rule) for finding in findings] == [(severity, rule)], findings
+    finding = findings[0]
+    said = f"{finding.where}: found {finding.found}; wanted {finding.wanted}"
+    assert [word for word in words if word not in said] == [], said
+    assert finding.exposures == tuple(exposures)
+    return finding
