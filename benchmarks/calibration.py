@@ -33,7 +33,7 @@ def main():
     parser.add_argument("--devices", nargs="+", default=["flat-panel", "image-intensifier"])
     parser.add_argument("--trials", type=int, default=500, help="hard exposures, over all sessions")
     parser.add_argument("--every", type=int, default=1, help="keep each so-manieth view of the orbit")
-    parser.add_argument("--size-px", type=int, default=768)
+    parser.add_argument("--size-px", type=int, default=512)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--work", type=Path, help="keep the simulated sessions here; none are simulated twice")
     parser.add_argument("--out", type=Path, default=OUT)
