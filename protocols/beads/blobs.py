@@ -19,7 +19,9 @@ RING, DIRECTIONS = 1.8, 8
 # The lowest height is at least this share of the highest: along an edge it is next to nothing.
 EVEN = 0.2
 # The best of so many maxima of the filter are looked at, and so many are kept.
-MAXIMA, KEPT = 600, 90
+MAXIMA, KEPT = 500, 80
+# Spots below this share of the strength of the one that comes at this place are none.
+WEAKEST, TYPICAL = 0.12, 7
 
 
 def binned(pixels: Float32[np.ndarray, "h w"], factor: int) -> Float32[np.ndarray, "h2 w2"]:
@@ -72,7 +74,8 @@ def find_spots(
         spots.append((centers, np.full(len(best), radius), _strengths(inner, centers, radius)))
     centers, all_radii, strengths = (np.concatenate(part) for part in zip(*spots, strict=True))
     order = np.argsort(-strengths, kind="stable")
-    order = order[strengths[order] > 0]
+    strong = WEAKEST * strengths[order[min(TYPICAL, len(order) - 1)]] if len(order) else 0.0
+    order = order[strengths[order] > max(strong, 0.0)]
     kept = order[_apart(centers[order], 0.7 * all_radii[order])][:KEPT]
     return centers[kept], all_radii[kept], strengths[kept]
 

@@ -23,6 +23,8 @@ MERGED_VARIANCE, MERGED_SURE = 0.015, 4.0
 TWO_BETTER, ALIKE = 0.6, 0.4
 # Balls closer than this many radii hide each other; so many pairs are looked at in one image.
 CLOSE, MOST_PAIRS = 2.0, 8
+# Pairs are settled to a thousandth of a pixel.
+TOLERANCES = {"ftol": 1e-5, "xtol": 1e-5, "gtol": 1e-5}
 # Motion must be this sure to count.
 MOTION_SURE = 2.0
 
@@ -154,7 +156,7 @@ def _two_balls(
         return np.append(columns @ terms - data * root, noise * (unknowns[-1] - expected) / looseness)
 
     def solved(centers: np.ndarray, evaluations: int) -> tuple[np.ndarray, float]:
-        found = least_squares(residuals, np.append(centers, expected), method="lm", max_nfev=evaluations)
+        found = least_squares(residuals, np.append(centers, expected), method="lm", max_nfev=evaluations, **TOLERANCES)
         return found.x, float((residuals(found.x) ** 2).sum())
 
     if len(members) == 1:

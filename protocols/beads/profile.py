@@ -38,11 +38,11 @@ def blurred_ball(
 
 
 @cache
-def shadow_table() -> tuple[Float[np.ndarray, "b d"], Float[np.ndarray, "b d"], Float[np.ndarray, "b d"]]:
+def shadow_table() -> Float[np.ndarray, "bd 3"]:
     """Shadows of the unit ball over ``BLURS`` and ``DISTANCES``, in diameters: 1 at the center of a sharp one.
 
     Returns:
-        The shadow and its derivatives by distance and by blur.
+        The shadow and its derivatives by distance and by blur; one row for each blur and distance, distances fastest.
     """
     nodes, weights = leggauss(48)
     rows = []
@@ -53,4 +53,4 @@ def shadow_table() -> tuple[Float[np.ndarray, "b d"], Float[np.ndarray, "b d"], 
         rows.append(values @ weights * reach / 2)
     shadow = np.array(rows)
     by_blur, by_distance = np.gradient(shadow, BLURS, DISTANCES, edge_order=2)
-    return shadow, by_distance, by_blur
+    return np.stack([shadow, by_distance, by_blur], axis=-1).reshape(-1, 3)

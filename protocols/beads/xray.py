@@ -22,12 +22,16 @@ from protocols.beads.shadows import (
 
 # Balls of this radius or more are looked for in an image with larger pixels.
 FINEST_RADIUS_PX = 3.0
+# Images of more pixels are searched with still larger ones, as long as balls keep this radius.
+MOST_PIXELS, COARSEST_RADIUS_PX = 700_000, 2.2
 # One search covers radii up to this ratio; wider ranges take another search at half the size.
 OCTAVE = 2.3
 # What a fitted ball must have: explained share of its window, height over noise, and score.
 EXPLAINED, HEIGHT_OVER_NOISE, LOWEST_SCORE = 0.6, 3.0, 0.5
 # Balls are at most blurred to this share of their radius; motion apart.
 BLURRED = 0.35
+# What is not explained counts once more by this share where it is structure; noise takes nothing from a ball.
+STRUCTURE_SHARE = 0.4
 # Two merged balls are not well explained by one.
 MERGED_BONUS = 0.15
 # Radii may leave the range by this factor.
@@ -40,6 +44,10 @@ SIGMA_FACTOR, SIGMA_FLOOR_PX = 1.6, 0.02
 MOTION_SHARE = 0.15
 # A shadow that is longer than the others by some pixels is this share of them less certain.
 UNEVEN_SHARE = 0.25
+# Shadows of overlapping balls do not quite add up: scatter and hard beams; in radii.
+PAIRED_SHARE = 0.04
+# Balls of one image differ in radius by this factor at most from the clearest ones: the patient is no deeper.
+RADIUS_SPREAD = 1.5
 # Above this share of black or white pixels the image is not to be trusted.
 SATURATED_SHARE = 0.5
 
@@ -85,8 +93,9 @@ def find_xray_balls(radiograph: Radiograph, radius_px: tuple[float, float]) -> X
     parts = []
     for first, last in itertools.pairwise(edges):
         factor = max(1, int(first / FINEST_RADIUS_PX))
-        options = [_detected(image, (first / factor, last / factor)) for image in spot_images(radiograph, factor)]
-        best = max(options, key=lambda table: float(table[:, 5].sum()))
+        if radiograph.pixels.size > MOST_PIXELS * factor**2 and first / (factor + 1) >= COARSEST_RADIUS_PX:
+            factor += 1
+        best = _detected(spot_images(radiograph, factor), (first / factor, last / factor))
         best[:, :2] = best[:, :2] * factor + (factor - 1) / 2
         best[:, 2:4] *= factor
         parts.append(best)
@@ -94,23 +103,26 @@ def find_xray_balls(radiograph: Radiograph, radius_px: tuple[float, float]) -> X
     table = table[np.argsort(-table[:, 4], kind="stable")]
     if len(table):
         table = table[_distinct(table[:, :2], table[:, 3])]
+        table = table[np.abs(np.log(table[:, 3] / np.median(table[:CLEAREST, 3]))) < np.log(RADIUS_SPREAD)]
     inside = ((table[:, :2] >= -0.5) & (table[:, :2] <= np.array(radiograph.pixels.shape[::-1]) - 0.5)).all(axis=1)
     table = table[inside]
     return XrayBalls(table[:, :2], table[:, 2], table[:, 3], table[:, 4], is_saturated(radiograph))
 
 
-def _detected(image: Float32[np.ndarray, "h w"], radius_px: tuple[float, float]) -> Float[np.ndarray, "n 6"]:
-    """Search one image: center (u, v), sigma, radius, score and height over noise of each ball."""
-    centers, radii, _ = find_spots(image, radius_px)
-    if not len(centers):
-        return np.zeros((0, 6))
+def _detected(images: list[Float32[np.ndarray, "h w"]], radius_px: tuple[float, float]) -> Float[np.ndarray, "n 5"]:
+    """Search one image, given either way round if need be: center (u, v), sigma, radius and score of each ball."""
     blur_px = 0.22 * float(np.sqrt(radius_px[0] * radius_px[1]))
-    fit = fit_shadows(open_windows(image, centers, radii, radius_px, blur_px), 6, neighbors=False)
+    fits = []
+    for image in images:
+        centers, radii, _ = find_spots(image, radius_px)
+        fits.append(fit_shadows(open_windows(image, centers, radii, radius_px, blur_px), 6, neighbors=False))
+    best = int(np.argmax([_likeness(fit) for fit in fits]))
+    image, fit = images[best], fits[best]
     fit = fit.chosen(_plausible(fit, radius_px))
     order = np.argsort(-fit.explained, kind="stable")
     fit = fit.chosen(order[_distinct(fit.shadows.centers[order], fit.shadows.radii[order])])
     if not len(fit.shadows):
-        return np.zeros((0, 6))
+        return np.zeros((0, 5))
     # All balls of an image are blurred alike, and are much of one size.
     expected = fit.shadows.values[_clearest(fit)]
     log_radius, log_blur = np.median(expected[:, [LOG_RADIUS, LOG_BLUR]], axis=0)
@@ -121,16 +133,22 @@ def _detected(image: Float32[np.ndarray, "h w"], radius_px: tuple[float, float])
     fit = fit_shadows(shadows, 6, neighbors=True)
     fit = fit.chosen(_scores(fit) > LOWEST_SCORE - MERGED_BONUS)
     if not len(fit.shadows):
-        return np.zeros((0, 6))
-    fit, split = settle_pairs(image, fit, radius_px)
+        return np.zeros((0, 5))
+    fit, paired = settle_pairs(image, fit, radius_px)
     scores = _scores(fit)
     keep = _plausible(fit, radius_px) & (scores > LOWEST_SCORE)
-    fit, split, scores = fit.chosen(keep), split[keep], scores[keep]
+    fit, paired, scores = fit.chosen(keep), paired[keep], scores[keep]
     if not len(fit.shadows):
-        return np.zeros((0, 6))
-    sigmas = _sigmas(fit, split)
-    strength = scores * np.clip(fit.shadows.values[:, HEIGHT] / fit.noise, 0, 30)
-    return np.column_stack([fit.shadows.centers, sigmas, fit.shadows.radii, scores, strength])
+        return np.zeros((0, 5))
+    return np.column_stack([fit.shadows.centers, _sigmas(fit, paired), fit.shadows.radii, scores])
+
+
+def _likeness(fit: Fit) -> float:
+    """How much the spots of an image are like balls, to tell which way round it is."""
+    values = fit.shadows.values
+    blurred = np.exp(values[:, LOG_BLUR]) / fit.shadows.radii
+    strength = np.clip(values[:, HEIGHT] / fit.noise, 0, 30)
+    return float((np.maximum(fit.explained - EXPLAINED, 0) * strength * (blurred < 2 * BLURRED)).sum())
 
 
 def _plausible(fit: Fit, radius_px: tuple[float, float]) -> Bool[np.ndarray, " n"]:
@@ -167,10 +185,20 @@ def _scores(fit: Fit) -> Float[np.ndarray, " n"]:
     # However blurred all spots are: beyond this they may be anything.
     penalty += 0.4 * np.maximum(logs[:, 1] - logs[:, 0] - np.log(BLURRED), 0)
     penalty += 0.35 * np.maximum(unlike[:, 2] - 0.4, 0) + np.clip(uneven - 0.05, 0, 0.15)
+    penalty += STRUCTURE_SHARE * (1 - fit.explained) * _structured(fit)
     return np.clip(fit.explained - penalty, 0, 1)
 
 
-def _sigmas(fit: Fit, split: Bool[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+def _structured(fit: Fit) -> Float[np.ndarray, " n"]:
+    """Whether residuals are structures, not noise: 1 where neighboring pixels have all but the same residual."""
+    weights = np.minimum(fit.weights[:, 1:], fit.weights[:, :-1])
+    steps = (weights * np.diff(fit.residuals, axis=1) ** 2).sum(axis=1) / 2
+    alike = 1 - steps / np.maximum((weights * fit.residuals[:, 1:] ** 2).sum(axis=1), 1e-20)
+    # Blur makes neighboring noise alike by about a half.
+    return np.clip(2 * alike - 1, 0, 1)
+
+
+def _sigmas(fit: Fit, paired: Bool[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Standard deviation of the centers: covariance of the fit and its residuals, company, motion, uneven shape."""
     weighted = fit.jacobian * fit.weights[..., None]
     normal = np.matmul(fit.jacobian.transpose(0, 2, 1), weighted)
@@ -180,7 +208,8 @@ def _sigmas(fit: Fit, split: Bool[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         normal[:, index, index] += stiff[:, column]
     covariance = np.linalg.inv(normal + 1e-12 * np.eye(normal.shape[-1])) * spread[:, None, None] ** 2
     sigmas = SIGMA_FACTOR * np.sqrt((covariance[:, 0, 0] + covariance[:, 1, 1]) / 2)
-    sigmas *= np.where(split, 2.0, np.where(overlapping(fit.shadows).any(axis=1), 1.2, 1.0))
+    sigmas *= np.where(overlapping(fit.shadows).any(axis=1), 1.2, 1.0)
+    sigmas = np.where(paired, np.hypot(1.3 * sigmas, PAIRED_SHARE * fit.shadows.radii), sigmas)
     extra, unsure = elongations(fit)
     own = np.maximum(np.hypot(*(extra - np.median(extra, axis=0)).T) - 2 * unsure, 0)
     return np.sqrt(

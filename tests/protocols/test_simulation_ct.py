@@ -3,7 +3,7 @@ import pytest
 
 from drrkit.errors import InputError
 from drrkit.volume import Volume
-from protocols.beads.profile import blurred_ball, shadow_table
+from protocols.beads.profile import BLURS, DISTANCES, blurred_ball, shadow_table
 from protocols.simulation.ct import STEEL_HU, insert_balls
 
 
@@ -57,7 +57,7 @@ def test_blurred_balls_blur_as_convolution_does():
         mass = np.trapezoid(4 * np.pi * distance**2 * blurred_ball(distance, 1.5, blur), distance)
         assert mass == pytest.approx(4 / 3 * np.pi * 1.5**3, rel=1e-3)
     np.testing.assert_allclose(blurred_ball(np.array([0.0, 1.0, 2.0]), 1.5, 0.01), [1, 1, 0], atol=1e-6)
-    shadow, by_distance, by_blur = shadow_table()
+    shadow, by_distance, by_blur = shadow_table().reshape(len(BLURS), len(DISTANCES), 3).transpose(2, 0, 1)
     np.testing.assert_allclose(shadow[0, :80], np.sqrt(1 - (np.arange(80) / 100) ** 2), atol=0.01)
     assert (by_distance[:, 1:300] < 1e-6).all()
     assert by_blur[10, 0] < 0 < by_blur[10, 110]
