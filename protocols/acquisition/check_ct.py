@@ -11,6 +11,7 @@ from drrkit.io.ct import read_ct_geometry
 from drrkit.io.grid import Grid
 from drrkit.io.labels import read_labels
 from drrkit.volume import Volume
+from protocols.acquisition.damage import reading
 from protocols.acquisition.findings import Finding
 from protocols.acquisition.schema import SHEET_NAME, Sheet
 from protocols.acquisition.survey import Identity, identity_of
@@ -33,7 +34,8 @@ def check_ct(folder: Path, sheet: Sheet) -> tuple[list[Finding], dict[str, Ident
         return [*findings, *_missing_labels(folder, sheet)], {}
     identities, findings = _identities(folder, path)
     try:
-        grid = read_ct_geometry(path)
+        with reading(path):
+            grid = read_ct_geometry(path)
     except InputError as error:
         place = error.where.replace(str(folder), "").strip("/")
         findings.append(Finding("error", "ct", place, error.found, error.wanted))
@@ -47,22 +49,28 @@ def check_ct(folder: Path, sheet: Sheet) -> tuple[list[Finding], dict[str, Ident
 def _identities(folder: Path, path: Path) -> tuple[dict[str, Identity], list[Finding]]:
     files = [path] if path.is_file() else [file for file in sorted(path.rglob("*")) if file.is_file()]
     identities: dict[str, Identity] = {}
+    findings: list[Finding] = []
     ordinary = ""
     for file in files:
-        if file.name.startswith(".") or not dicom.is_dicom(file):
+        if file.name.startswith("."):
             continue
         inner = str(file.relative_to(folder))
         try:
-            header = dicom.read_dataset(file, with_pixels=False)
-            slope, intercept = (dicom.number(header, f"Rescale{name}", file) for name in ("Slope", "Intercept"))
+            if not dicom.is_dicom(file):
+                continue
+            with reading(file):
+                header = dicom.read_dataset(file, with_pixels=False)
+                slope, intercept = (dicom.number(header, f"Rescale{name}", file) for name in ("Slope", "Intercept"))
+                bits = int(header.get("BitsStored", 16)) - int(header.get("PixelRepresentation", 0))
         except InputError:
             # read_ct_geometry says the same of the same file.
             continue
-        identities[inner] = identity_of(header)
-        bits = int(header.get("BitsStored", 16)) - int(header.get("PixelRepresentation", 0))
+        try:
+            identities[inner] = identity_of(header, file)
+        except InputError as error:
+            findings.append(Finding("error", "unreadable", inner, error.found, error.wanted))
         if slope is not None and slope * (2**bits - 1) + (intercept or 0.0) < _ORDINARY_SCALE_HU:
             ordinary = ordinary or inner
-    findings = []
     if ordinary:
         wanted = "an extended HU range (16 bits): steel saturates, and the balls' centers suffer"
         findings.append(Finding("warning", "ct", ordinary, "a scale that ends at 3071 HU or below", wanted))
@@ -96,7 +104,8 @@ def _labels(folder: Path, sheet: Sheet, grid: Grid) -> Iterator[Finding]:
     # Only the CT's grid matters here: no memory for its voxels.
     stand_in = Volume(np.broadcast_to(np.int16(0), grid.shape), grid.world_from_voxel)
     try:
-        labels = read_labels(folder / sheet.ct.labels, sheet.ct.label_scheme, stand_in)
+        with reading(folder / sheet.ct.labels):
+            labels = read_labels(folder / sheet.ct.labels, sheet.ct.label_scheme, stand_in)
     except InputError as error:
         place = error.where.replace(str(folder), "").strip("/")
         yield Finding("error", "labels", place, error.found, error.wanted)

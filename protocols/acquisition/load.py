@@ -9,6 +9,7 @@ from drrkit.geometry.camera import Camera
 from drrkit.io.xray import read_xray, read_xray_header
 from drrkit.io.xray_header import XrayHeader
 from drrkit.radiograph import Radiograph
+from protocols.acquisition.damage import reading
 from protocols.acquisition.nominal import nominal_camera, silent_header
 from protocols.acquisition.schema import Balls, Device, ExposureNote, Pixels, Sheet, Specimen, is_safe_name
 from protocols.acquisition.sheet import read_sheet
@@ -153,7 +154,8 @@ def read_radiographs(
     path, frames = None, list[Radiograph]()
     for exposure in exposures:
         if exposure.path != path:
-            path, frames = exposure.path, read_xray(exposure.path)
+            with reading(exposure.path):
+                path, frames = exposure.path, read_xray(exposure.path)
         if exposure.frame >= len(frames):
             raise InputError(exposure.path, f"{len(frames)} frames", f"frame {exposure.frame + 1}")
         yield exposure, interpreted(frames[exposure.frame], acquisition.pixels, exposure)
@@ -226,9 +228,10 @@ def read_exposures_of(path: Path, sheet: Sheet) -> list[Exposure]:
     Raises:
         InputError: As :func:`drrkit.io.xray_header.read_xray_header` and :func:`drrkit.io.xray.read_xray`.
     """
-    if path.suffix.lower() in PICTURE_SUFFIXES:
-        return [picture_exposure(path, read_xray(path)[0], sheet)]
-    return header_exposures(path, read_xray_header(path), sheet)
+    with reading(path):
+        if path.suffix.lower() in PICTURE_SUFFIXES:
+            return [picture_exposure(path, read_xray(path)[0], sheet)]
+        return header_exposures(path, read_xray_header(path), sheet)
 
 
 def header_exposures(path: Path, header: XrayHeader, sheet: Sheet) -> list[Exposure]:

@@ -101,8 +101,8 @@ def _parse(path: Path) -> tuple[dict[str, Any] | None, dict[Location, int], list
         ) from error
     except UnicodeDecodeError:
         return None, {}, [Problem("", "text in another encoding", "UTF-8 (save it again with a text editor)")]
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         root = loader.get_single_node()
         lines: dict[Location, int] = {}
         doubled: list[Problem] = []
@@ -119,8 +119,6 @@ def _parse(path: Path) -> tuple[dict[str, Any] | None, dict[Location, int], list
         return None, {}, [Problem("", f"no YAML ({reason})", "a YAML file", None if mark is None else mark.line + 1)]
     except yaml.YAMLError as error:
         return None, {}, [Problem("", f"no YAML ({' '.join(str(error).split())})", "a YAML file")]
-    finally:
-        loader.dispose()
     if not isinstance(content, dict):
         return None, {}, [Problem("", "no fields", "lines such as `donor_id: donor-03` (drrkit acquisition new)")]
     return content, lines, doubled

@@ -14,6 +14,7 @@ from drrkit.io import dicom
 from drrkit.io.xray import read_xray
 from drrkit.io.xray_header import MODALITIES, FrameGeometry, XrayHeader, parse_header
 from drrkit.radiograph import ImageDomain
+from protocols.acquisition.damage import reading
 from protocols.acquisition.findings import Finding
 from protocols.acquisition.load import PICTURE_SUFFIXES, Exposure, header_exposures, picture_exposure
 from protocols.acquisition.nominal import completed, silent_header
@@ -93,25 +94,33 @@ def survey_file(path: Path, folder: Path, sheet: Sheet) -> tuple[list[Shot], lis
     """Read one X-ray file as far as it can be read."""
     where = str(path.relative_to(folder))
     try:
-        if path.suffix.lower() in PICTURE_SUFFIXES:
-            return [_picture(path, sheet)], []
-        dataset = dicom.read_dataset(path, with_pixels=False)
-        modality = str(dataset.get("Modality", ""))
-        if modality not in MODALITIES:
-            found = f"modality {modality or 'not given'}"
-            wanted = f"an X-ray ({', '.join(MODALITIES)}); put this file elsewhere"
-            return [], [Finding("error", "modality", where, found, wanted)]
-        header = parse_header(dataset, path)
-        return _frames(path, dataset, header, sheet), []
+        with reading(path):
+            if path.suffix.lower() in PICTURE_SUFFIXES:
+                return [_picture(path, sheet)], []
+            dataset = dicom.read_dataset(path, with_pixels=False)
+            modality = str(dataset.get("Modality", ""))
+            if modality not in MODALITIES:
+                found = f"modality {modality or 'not given'}"
+                wanted = f"an X-ray ({', '.join(MODALITIES)}); put this file elsewhere"
+                return [], [Finding("error", "modality", where, found, wanted)]
+            return _frames(path, dataset, parse_header(dataset, path), sheet), []
     except InputError as error:
         # The checker's trade: what stops a reader is its finding, and the other files are still looked at.
         place = error.where.replace(str(path), where)
         return [], [Finding("error", "unreadable", place, error.found, error.wanted)]
 
 
-def identity_of(dataset: Any) -> Identity:
-    """Read whose image it is."""
+def identity_of(dataset: Any, where: Path) -> Identity:
+    """Read whose image it is.
 
+    Raises:
+        InputError: A tag that cannot be read.
+    """
+    with reading(where):
+        return _identity(dataset)
+
+
+def _identity(dataset: Any) -> Identity:
     def text(keyword: str) -> str:
         return str(dataset.get(keyword) or "").strip()
 
@@ -171,7 +180,7 @@ def _picture(path: Path, sheet: Sheet) -> Shot:
 
 def _frames(path: Path, dataset: Any, header: XrayHeader, sheet: Sheet) -> list[Shot]:
     radiographs = read_xray(path)
-    identity = identity_of(dataset)
+    identity = identity_of(dataset, path)
     sides_mm = dicom.numbers(dataset, "FieldOfViewDimensions", path) or []
     edges = [dicom.number(dataset, f"Collimator{edge}Edge", path) for edge in _COLLIMATOR]
     shots = []

@@ -19,7 +19,7 @@ from acquisition_folder import (
     xray,
 )
 from drrkit.errors import InputError
-from protocols.acquisition import check_acquisition, new_acquisition
+from protocols.acquisition import check_acquisition, new_acquisition, read_acquisition
 
 
 @pytest.fixture(scope="session")
@@ -124,6 +124,17 @@ def test_damaged_files_and_foreign_images(folder):
         ("error", "modality", f"xrays/{SECOND}.dcm"),
         ("warning", "orbit", "X-rays"),
     ]
+
+
+def test_a_damaged_value_is_a_finding(folder):
+    for path in (xray(folder), folder / "ct" / "0002.dcm"):
+        content = path.read_bytes()
+        place = content.index(b"\x28\x00\x10\x00US")
+        path.write_bytes(content[:place] + b"\x28\x00\x10\x00U!" + content[place + 6 :])
+    findings = [finding for finding in check(folder) if finding.severity == "error"]
+    assert [finding.rule for finding in findings] == ["unreadable", "unreadable", "ct"]
+    with pytest.raises(InputError, match="damaged value"):
+        read_acquisition(folder)
 
 
 def test_exposure_names(folder):

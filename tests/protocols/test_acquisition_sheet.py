@@ -221,6 +221,7 @@ def test_a_shifted_date_needs_no_quotes(path):
         (b"a: 1\n\tb: 2", "no YAML"),
         ("site: Zürich".encode("utf-16"), "another encoding"),
         (b"a: 1\n---\nb: 2", "no YAML"),
+        (b"a: \x00", "no YAML"),
         (b"a: !!python/object:os.system {}", "no YAML"),
     ],
 )
