@@ -10,7 +10,7 @@ import numpy as np
 from protocols.calibration.result import ExposureCalibration, SessionCalibration
 
 _WIDTH, _HEIGHT = 540, 290
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 32, 48
+_LEFT, _RIGHT, _TOP, _BOTTOM = 68, 12, 32, 48
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def _median_line(values: Sequence[float], y: Axis, unit: str) -> str:
     return "".join(
         f'<path class="median" d="M{_LEFT} {y.at(value):.1f}H{_WIDTH - _RIGHT}"/>'
         f'<text class="note" x="{_WIDTH - _RIGHT - 4}" y="{y.at(value) - 5:.1f}" text-anchor="end">'
-        f"{name} {value:.2f} {unit}</text>"
+        f"{name} {value:.3f} {unit}</text>"
         for name, value in (("median", median), ("95 %", high))
     )
 
