@@ -15,6 +15,7 @@ from math import factorial, lgamma, log, log10, pi
 
 import numpy as np
 from jaxtyping import Float
+from scipy.stats import binom
 
 
 def log10_false_alarms(
@@ -55,6 +56,32 @@ def log10_false_alarms(
         more = used - spent_pairs
         best = min(best, log10_tests + _log10_choose(balls - spent_pairs, more) + more * log10(chance))
     return best
+
+
+def near_misses(
+    balls_px: Float[np.ndarray, "m 2"], points_px: Float[np.ndarray, "n 2"], radius_px: float, size_px: tuple[int, int]
+) -> int:
+    """Count unmatched balls that have an unmatched detection near by, if that is more than chance would give.
+
+    A hidden ball leaves nothing near its place. Where many have a detection just beside it, the camera fits a part of
+    the balls only because its model is wrong: an intensifier's distortion left out, or balls that have moved.
+
+    Args:
+        balls_px: Where the camera puts the balls on the image that were not matched.
+        points_px: Detections that were not matched.
+        radius_px: What is near.
+        size_px: (height, width) of the image.
+
+    Returns:
+        The number, or 0 where chance explains it (more often than once in a thousand exposures).
+    """
+    if len(balls_px) == 0 or len(points_px) == 0:
+        return 0
+    apart = np.linalg.norm(balls_px[:, None] - points_px[None], axis=2)
+    near = int((apart.min(axis=1) < radius_px).sum())
+    chance = 1.0 - float(np.exp(-len(points_px) * pi * radius_px**2 / float(np.prod(size_px))))
+    tail = float(binom.sf(near - 1, len(balls_px), min(2.0 * chance, 1.0)))  # twice: balls and bones crowd the middle
+    return near if tail < 1e-3 else 0
 
 
 def _log10_choose(total: int, chosen: int) -> float:

@@ -16,7 +16,7 @@ from protocols.calibration.settings import CalibrationSettings
 _ENOUGH_FOR_FRAME = 5
 _CLEARLY_LOG10 = -9.0
 # A fine search of all orientations takes a second; where the first so many find nothing, the rest is searched coarsely.
-_FINE_SEARCHES = 16
+_FINE_SEARCHES = 12
 _COARSE_DEG, _FINE_DEG = 4.0, 2.5
 
 

@@ -46,6 +46,11 @@ class CalibrationSettings(Parameters):
         least_balls_fail: With fewer used balls an exposure fails.
         least_balls_pass: With fewer used balls an exposure does not pass.
         least_share_pass: Least share of the balls on the image that must be used to pass.
+        noise_limit: An exposure whose residuals are this much larger than its detections' sigmas does not pass.
+        noise_floor_px: But residuals below this are small enough, whatever the sigmas.
+        near_miss_mm: An unmatched detection this close to an unmatched ball, in the patient, is a near miss.
+        near_misses_warn: With so many of them, more than chance gives, an exposure does not pass.
+        near_misses_session: With near misses in more than this share of its exposures, none of a session passes.
         rms_limit_mm: Largest root mean square residual to pass, in the patient.
         target_error_limit_mm: Largest leave-one-ball-out error to pass.
         sigma_in_plane_limit_mm: Largest in-plane sigma, anywhere in the cloud of balls, to pass.
@@ -81,7 +86,12 @@ class CalibrationSettings(Parameters):
     chance_pass_log10: float = -7.0
     least_balls_fail: int = Field(6, ge=4)
     least_balls_pass: int = Field(7, ge=5)
-    least_share_pass: float = Field(0.45, ge=0, le=1)
+    least_share_pass: float = Field(0.5, ge=0, le=1)
+    noise_limit: float = Field(2.5, gt=0)
+    noise_floor_px: float = Field(0.6, ge=0)
+    near_miss_mm: float = Field(5.0, gt=0)
+    near_misses_warn: int = Field(2, ge=1)
+    near_misses_session: float = Field(0.25, gt=0, le=1)
     rms_limit_mm: float = Field(0.4, gt=0)
     target_error_limit_mm: float = Field(0.6, gt=0)
     sigma_in_plane_limit_mm: float = Field(0.5, gt=0)

@@ -12,7 +12,7 @@ from drrkit.errors import InputError
 from drrkit.geometry import rigid
 from drrkit.geometry.carm import angles_from_camera
 from protocols.calibration.bundle import Adjustment, Matches
-from protocols.calibration.chance import log10_false_alarms
+from protocols.calibration.chance import log10_false_alarms, near_misses
 from protocols.calibration.correspondence import Placement, inside
 from protocols.calibration.frame import SessionFrame, session_frame
 from protocols.calibration.proof import flatness, prove
@@ -20,7 +20,7 @@ from protocols.calibration.result import BallResidual, ExposureCalibration, Obse
 from protocols.calibration.rounds import Settled, predicted, settle, starting_state
 from protocols.calibration.search import Found, search_again, search_session
 from protocols.calibration.settings import CalibrationSettings
-from protocols.calibration.verdict import Evidence, verdict
+from protocols.calibration.verdict import Evidence, doubt_session, verdict
 
 _LEAST_BALLS = 4
 _SAME_PX = 1e-3
@@ -74,8 +74,19 @@ def calibrate(
         frame = session_frame(headers, [adjustment.state.camera(row) for row in range(len(sure))], settings)
         for row, index in enumerate(sure):
             exposures[index] = _judged(
-                observations[index], row, adjustment, matches, pairs[row], frame, found, index, ball_ids, settings
+                observations[index],
+                row,
+                adjustment,
+                matches,
+                pairs[row],
+                solved.noise_scale,
+                frame,
+                found,
+                index,
+                ball_ids,
+                settings,
             )
+        exposures = doubt_session(exposures, settings)
         final_balls = adjustment.state.balls
         notes = _notes(solved, frame, balls_ct, ball_ids, observations, sure, found)
     for index, observation in enumerate(observations):
@@ -115,6 +126,7 @@ def _judged(
     adjustment: Adjustment,
     matches: Matches,
     pairs: Mapping[int, int],
+    noise_scale: float,
     frame: SessionFrame,
     found: Found,
     index: int,
@@ -147,6 +159,13 @@ def _judged(
         saturated=observation.saturated,
         angle_off_deg=angle_off_deg,
         isocenter_off_mm=isocenter_off_mm,
+        noise_scale=noise_scale * proof.noise_scale,
+        near_misses=near_misses(
+            pixels[on_image & ~np.isin(np.arange(len(ball_ids)), used)],
+            np.delete(np.asarray(observation.points_px, dtype=np.float64), sorted(pairs.values()), axis=0),
+            settings.near_miss_mm * proof.rms_px / max(proof.rms_mm, 1e-12),
+            (camera.height, camera.width),
+        ),
     )
     status, reason = verdict(evidence, settings)
     left_out = dict(zip(used.tolist(), proof.left_out_px, strict=True))
@@ -265,7 +284,7 @@ def _notes(
     notes: dict[str, Any] = {
         "exposures": len(observations),
         "exposures_adjusted": len(sure),
-        "isocenter_world": _triple(rigid.invert(frame.isocenter_from_world)[:3, 3]),
+        "isocenter_world": rigid.invert(frame.isocenter_from_world)[:3, 3].tolist(),
         "common_rotation_deg": float(np.linalg.norm(turn_deg)),
         "focal_scale_median": float(np.exp(np.median(state.intrinsics[:, 0]))),
         "principal_point_shift_median_px": [float(value) for value in np.median(state.intrinsics[:, 1:], axis=0)],

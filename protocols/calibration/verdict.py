@@ -1,14 +1,15 @@
 """Pass, warn or fail, with the reason in words for the lab."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from protocols.calibration.proof import Proof
-from protocols.calibration.result import Status
+from protocols.calibration.result import ExposureCalibration, Status
 from protocols.calibration.settings import CalibrationSettings
 
 # The angle and offset limits of "fail" hold only where the match itself is not beyond doubt.
 _BEYOND_DOUBT_LOG10 = -12.0
+NEAR_MISS_WORDS = "lie a few millimeters beside their places"
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +26,8 @@ class Evidence:
         saturated: Whether the image is black or white over much of its area.
         angle_off_deg: How far it is turned against header and session; None when there is no session to compare with.
         isocenter_off_mm: How far its isocenter lies from the session's.
+        near_misses: Unmatched balls with an unmatched detection just beside them, if that is more than chance.
+        noise_scale: How much larger the residuals are than the detections' sigmas say.
     """
 
     proof: Proof
@@ -36,6 +39,8 @@ class Evidence:
     saturated: bool
     angle_off_deg: float | None
     isocenter_off_mm: float | None
+    noise_scale: float
+    near_misses: int
 
 
 def verdict(evidence: Evidence, settings: CalibrationSettings) -> tuple[Status, str]:
@@ -45,6 +50,22 @@ def verdict(evidence: Evidence, settings: CalibrationSettings) -> tuple[Status, 
         return "fail", "; ".join(failures)
     doubts = list(_doubts(evidence, settings))
     return ("warn", "; ".join(doubts)) if doubts else ("pass", "")
+
+
+def doubt_session(
+    exposures: Mapping[int, ExposureCalibration], settings: CalibrationSettings
+) -> dict[int, ExposureCalibration]:
+    """Let no exposure pass where many of the session have near misses: the camera model is wrong for all of them."""
+    missing = [exposure for exposure in exposures.values() if NEAR_MISS_WORDS in exposure.reason]
+    if len(missing) < 2 or len(missing) <= settings.near_misses_session * len(exposures):
+        return dict(exposures)
+    reason = (
+        f"in {len(missing)} of {len(exposures)} exposures of the session balls {NEAR_MISS_WORDS}: check the detector"
+    )
+    return {
+        index: replace(exposure, status="warn", reason=reason) if exposure.status == "pass" else exposure
+        for index, exposure in exposures.items()
+    }
 
 
 def _failures(evidence: Evidence, settings: CalibrationSettings) -> Iterator[str]:
@@ -73,6 +94,12 @@ def _doubts(evidence: Evidence, settings: CalibrationSettings) -> Iterator[str]:
         yield f"only {evidence.balls_used} of the {evidence.balls_on_image} balls on the image were found"
     if evidence.flatness < settings.flatness_limit:
         yield "the balls used lie almost in one plane"
+    if evidence.near_misses >= settings.near_misses_warn:
+        yield (
+            f"{evidence.near_misses} balls {NEAR_MISS_WORDS}: is the detector an image intensifier, or did balls move?"
+        )
+    if evidence.noise_scale > settings.noise_limit and proof.rms_px > settings.noise_floor_px:
+        yield f"residuals {evidence.noise_scale:.0f} times larger than the detections promise"
     for found, limit, name in (
         (proof.rms_mm, settings.rms_limit_mm, "residual"),
         (proof.target_error_mm, settings.target_error_limit_mm, "leave-one-ball-out error"),
