@@ -23,7 +23,7 @@ $(VENV)/.synced: requirements.lock pyproject.toml
 
 repro: setup  ## rebuild datasets, models and tables (dvc repro)
 	dvc repro --quiet
-	@echo "done: data/render/manifest.csv, results/render/sample.png, results/render/phantom.png"
+	@echo "done: data/render/manifest.csv, data/pair/sim-01/manifest.csv; pictures in results/render and results/pair"
 
 test: setup  ## run the tests
 	pytest -n auto
@@ -46,6 +46,6 @@ bench: setup  ## time our renderers beside the installed peers
 lock: setup  ## write requirements.lock anew from pyproject.toml
 	$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
-clean:  ## remove data and caches, not the environment, not results/
-	rm -rf data/sample data/phantom data/cohort data/render .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+clean:  ## remove made data and caches, not the environment, not results/, not real acquisitions
+	rm -rf data/sample data/phantom data/cohort data/render data/simulate/sim-* data/truth/sim-* data/calibrate/sim-* data/pair/sim-* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

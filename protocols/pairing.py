@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool
-from skimage.transform import resize
 
 from drrkit.errors import InputError
 from drrkit.geometry.camera import Camera
@@ -24,11 +22,10 @@ from drrkit.parameters import Parameters
 from drrkit.projection.attenuation import BONE_THRESHOLD_HU, ENERGY_KEV
 from drrkit.projection.renderer import Prepared, prepare, project
 from drrkit.projection.silhouette import LabelledLevels, prepare_levels, project_levels
-from drrkit.radiograph import Radiograph
-from protocols.acquisition import Acquisition, Exposure, read_exposure
+from protocols.acquisition import Acquisition, Exposure
 from protocols.calibration.result import ExposureCalibration, SessionCalibration
 from protocols.erase import ball_shadows, erase_ct_balls, inpaint
-from protocols.linearize import Linearized, field_of_view, linearize
+from protocols.flatten import flattened
 from protocols.pairs import (
     CAMERAS_NAME,
     IMAGE_KINDS,
@@ -40,7 +37,6 @@ from protocols.pairs import (
     write_pairs,
 )
 from protocols.ratings import Rating
-from protocols.undistort import Distortion, undistort_image
 
 # Raise when the pairs change though no input did: it makes every pair anew.
 PAIRING_VERSION = "drrkit-pair/1"
@@ -146,40 +142,6 @@ def pair_camera(found: ExposureCalibration, settings: PairSettings) -> Camera:
     if found.camera is None:
         raise InputError(f"exposure {found.exposure_id}", "no camera", "a calibrated exposure")
     return found.camera if settings.size_px is None else found.camera.resized(*settings.size_px)
-
-
-def flattened(
-    acquisition: Acquisition, exposure: Exposure, found: ExposureCalibration, camera: Camera
-) -> tuple[Linearized, Bool[np.ndarray, "h w"]]:
-    """Read an exposure, undo its distortion, resample it to the pair's camera, and turn it into line integrals.
-
-    Beams add up in a pixel, their logarithms do not: so first the size, then the logarithm.
-
-    Returns:
-        The line integrals, and (H, W) true where the beam fell on the detector.
-    """
-    radiograph = read_exposure(acquisition, exposure)
-    pixels, field = radiograph.pixels, np.ones(radiograph.pixels.shape, bool)
-    if radiograph.domain == "intensity":
-        field = field_of_view(radiograph, exposure.collimator_px)
-    if found.distortion is not None:
-        distortion = Distortion.from_record(found.distortion)
-        # What lies beyond the border is unknown, not what lies on it.
-        field[[0, -1]] = field[:, [0, -1]] = False
-        field = undistort_image(field.astype(np.float32), distortion) > 0.999
-        pixels = undistort_image(pixels, distortion)
-    if pixels.shape != (camera.height, camera.width):
-        # The edges of the two pixel grids coincide, as in Camera.resized.
-        size = (camera.height, camera.width)
-        pixels = resize(pixels, size, order=1, anti_aliasing=True, preserve_range=True)
-        field = resize(field.astype(np.float32), size, order=1, anti_aliasing=True) > 0.999
-    linear = linearize(
-        Radiograph(pixels.astype(np.float32), radiograph.domain, camera),
-        open_field=acquisition.pixels.open_field,
-        log_slope=acquisition.pixels.log_slope,
-        log_zero=acquisition.pixels.log_zero or 0.0,
-    )
-    return linear, field
 
 
 def _scene(acquisition: Acquisition, calibration: SessionCalibration, settings: PairSettings) -> Scene:

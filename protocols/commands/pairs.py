@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from protocols.calibration.result import SessionCalibration
 
 
-def calibrate(acquisition_id: Id, data: Data = DATA) -> None:
+def calibrate(
+    acquisition_id: Id,
+    data: Data = DATA,
+    refine: Annotated[
+        bool, typer.Option("--refine", help="Then refine each camera by rendering; kept if held-out balls allow it.")
+    ] = False,
+) -> None:
     """Find the camera of every exposure from the steel balls, with its errors.
 
     Writes calibration.json and cameras.json to data/calibrate/ID. Exit code 1 if no exposure has a trusted camera.
@@ -26,8 +32,16 @@ def calibrate(acquisition_id: Id, data: Data = DATA) -> None:
     from protocols.calibration.settings import CalibrationSettings
 
     layout = Layout(data, acquisition_id)
+    acquisition = read_acquisition(layout.session())
     with progress("looking for balls") as advance:
-        calibration = calibrate_acquisition(read_acquisition(layout.session()), CalibrationSettings(), advance)
+        calibration = calibrate_acquisition(acquisition, CalibrationSettings(), advance)
+    if refine:
+        from protocols.refine import RefineSettings
+        from protocols.refine.run import refine_acquisition
+
+        calibration = refine_acquisition(acquisition, calibration, RefineSettings())
+        kept, not_kept = (calibration.notes["refinement"][word] for word in ("kept", "not_kept"))
+        say(f"refined cameras kept: {kept} of {kept + not_kept}")
     write_calibration(calibration, layout.calibration)
     _print_calibration(calibration)
     say(f"{layout.calibration}: written")
