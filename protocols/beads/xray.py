@@ -60,7 +60,8 @@ class XrayBalls:
         centers_px: (N, 2) centers (u, v).
         sigmas_px: (N,) standard deviation of each center, in each direction.
         radii_px: (N,) apparent radii.
-        scores: (N,) how much of its window's variance each ball explains, 0 to 1.
+        scores: (N,) share of its window's variance that each ball explains, less what sets it apart from the clearest
+            balls in size, blur and height; 0 to 1.
         saturated: Whether so much of the image is black or white that it cannot be trusted.
     """
 
@@ -95,10 +96,10 @@ def find_xray_balls(radiograph: Radiograph, radius_px: tuple[float, float]) -> X
         factor = max(1, int(first / FINEST_RADIUS_PX))
         if radiograph.pixels.size > MOST_PIXELS * factor**2 and first / (factor + 1) >= COARSEST_RADIUS_PX:
             factor += 1
-        best = _detected(spot_images(radiograph, factor), (first / factor, last / factor))
-        best[:, :2] = best[:, :2] * factor + (factor - 1) / 2
-        best[:, 2:4] *= factor
-        parts.append(best)
+        table = _detected(spot_images(radiograph, factor), (first / factor, last / factor))
+        table[:, :2] = table[:, :2] * factor + (factor - 1) / 2
+        table[:, 2:4] *= factor
+        parts.append(table)
     table = np.concatenate(parts)
     table = table[np.argsort(-table[:, 4], kind="stable")]
     if len(table):
