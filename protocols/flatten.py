@@ -30,7 +30,7 @@ def flattened(
         distortion = Distortion.from_record(found.distortion)
         # What lies beyond the border is unknown, not what lies on it.
         field[[0, -1]] = field[:, [0, -1]] = False
-        field = undistort_image(field.astype(np.float32), distortion) > 0.999
+        field = undistort_image(field.astype(np.float32), distortion, order=1) > 0.999
         pixels = undistort_image(pixels, distortion)
     if pixels.shape != (camera.height, camera.width):
         # The edges of the two pixel grids coincide, as in Camera.resized.
