@@ -22,6 +22,7 @@ _FEWEST_VOXELS_A_BALL = 2.0
 # Steel is far beyond 3071 HU, where the ordinary scale of 12 bits ends, and so is dense cortex beside it.
 _ORDINARY_SCALE_HU = 3072
 _GRANTED_MM = 1e-3
+_MOST_BITS = 32
 
 
 def check_ct(folder: Path, sheet: Sheet) -> tuple[list[Finding], dict[str, Identity]]:
@@ -69,7 +70,7 @@ def _identities(folder: Path, path: Path) -> tuple[dict[str, Identity], list[Fin
             identities[inner] = identity_of(header, file)
         except InputError as error:
             findings.append(Finding("error", "unreadable", inner, error.found, error.wanted))
-        if slope is not None and slope * (2**bits - 1) + (intercept or 0.0) < _ORDINARY_SCALE_HU:
+        if slope is not None and bits <= _MOST_BITS and slope * (2**bits - 1) + (intercept or 0.0) < _ORDINARY_SCALE_HU:
             ordinary = ordinary or inner
     if ordinary:
         wanted = "an extended HU range (16 bits): steel saturates, and the balls' centers suffer"
