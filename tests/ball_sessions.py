@@ -30,6 +30,10 @@ class Session:
         targets = self.targets_world
         true, size = self.cameras[index].project(targets), (self.cameras[index].width, self.cameras[index].height)
         seen = ((true >= 0) & (true <= np.array(size) - 1)).all(axis=1)
+        if self.distortions:
+            # Of an intensifier only the round field is an image.
+            bend = self.distortions[index]
+            seen &= np.linalg.norm(bend.distorted_from_ideal(true) - bend.center_px, axis=1) < bend.radius_px
         targets = targets[seen] if seen.any() else targets[2:3]
         true, estimated = self.cameras[index].project(targets), camera.project(targets)
         if self.distortions and distortion is not None:
