@@ -9,13 +9,10 @@ from protocols.commands.simulate import simulate
 app = typer.Typer(
     help="From an ex-vivo C-arm session to calibrated pairs of real and synthetic X-rays.", no_args_is_help=True
 )
-for name, command in {
-    "new": new,
-    "check": check,
-    "anonymize": anonymize,
-    "calibrate": calibrate,
-    "pair": pair,
-    "review": review,
-    "simulate": simulate,
-}.items():
-    app.command(name)(command)
+app.command("new")(new)
+app.command("check")(check)
+app.command("anonymize")(anonymize)
+app.command("calibrate")(calibrate)
+app.command("pair")(pair)
+app.command("review")(review)
+app.command("simulate")(simulate)

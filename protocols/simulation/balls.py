@@ -67,7 +67,8 @@ def place_balls(volume: Volume, count: int, rng: np.random.Generator) -> Float[n
         if not chosen or np.linalg.norm(np.stack(chosen) - point, axis=1).min() > APART_MM:
             chosen.append(point + rng.uniform(-1, 1, 3))
         if len(chosen) == count:
-            return np.stack(sorted(chosen, key=lambda center: -center[2]))
+            placed = np.stack(chosen)
+            return placed[np.argsort(-placed[:, 2])]
     raise InputError(
         "ball_count", count, f"at most {len(chosen)}: there is no soft tissue for more, {APART_MM} mm apart"
     )
