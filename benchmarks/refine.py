@@ -80,10 +80,11 @@ def main() -> int:
         console.print(table)
     for count, rows in outcomes.items():
         before, after, kept = (np.array(column) for column in zip(*rows, strict=True))
+        worse = int((after > before + 1e-9).sum())
         verdict = "helps" if np.median(after) < 0.95 * np.median(before) else "does not help"
         console.print(
             f"{count} balls: median target error {np.median(before):.3f} mm by balls alone, {np.median(after):.3f} mm "
-            f"with refinement ({kept.sum()} of {len(kept)} kept, {(after > before + 1e-9).sum()} of them worse): {verdict}",
+            f"with refinement ({kept.sum()} of {len(kept)} kept, {worse} of them worse): {verdict}",
             highlight=False,
         )
     return 0

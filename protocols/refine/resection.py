@@ -14,6 +14,8 @@ from protocols.refine.twist import camera_from_pivot
 
 # Six numbers of a pose need three points; a fourth tells a wrong solution.
 FEWEST_POINTS = 4
+# A cloud thinner than this part of its length is a line, about which the pose could turn freely.
+THINNEST = 0.02
 # Steps of about a pixel each: rotations, shifts across and along the ray.
 UNITS = np.array([0.005, 0.005, 0.005, 0.5, 0.5, 5.0])
 # Residuals beyond this many pixels count linearly.
@@ -47,6 +49,9 @@ def fit_pose(camera: Camera, centers_world: Float[np.ndarray, "n 3"], points_px:
     if len(centers_world) < FEWEST_POINTS or points_px.shape != (len(centers_world), 2):
         shapes = f"shapes {centers_world.shape} and {points_px.shape}"
         raise InputError("balls to fit a pose to", shapes, f"(N, 3) and (N, 2), N of at least {FEWEST_POINTS}")
+    extents_mm = np.linalg.svd(centers_world - centers_world.mean(axis=0), compute_uv=False)
+    if extents_mm[1] < THINNEST * extents_mm[0]:
+        raise InputError("balls to fit a pose to", "balls in one line", "balls that surround the spine")
     pivot = camera_from_pivot(camera, centers_world.mean(axis=0))
 
     def posed(variables: Float[np.ndarray, " 6"]) -> Camera:
@@ -56,9 +61,6 @@ def fit_pose(camera: Camera, centers_world: Float[np.ndarray, "n 3"], points_px:
         return (posed(variables).project(centers_world) - points_px).ravel()
 
     fit = least_squares(residuals, np.zeros(6), loss="soft_l1", f_scale=ROBUST_FROM_PX)
-    singular = np.linalg.svd(fit.jac, compute_uv=False)
-    if singular[-1] < 1e-6 * singular[0]:
-        raise InputError("balls to fit a pose to", "balls in one line", "balls that surround the spine")
     freedom = max(points_px.size - 6, 1)
     variance = float((residuals(fit.x) ** 2).sum()) / freedom
     sigmas = np.sqrt(np.diag(np.linalg.inv(fit.jac.T @ fit.jac)) * max(variance, 1e-12)) * UNITS

@@ -20,6 +20,7 @@ from protocols.calibration.result import BallResidual, ExposureCalibration, Sess
 from protocols.refine import HeldOutBalls, PosePrior, RefineSettings, bones, prepare_bones, refine, refine_session
 from protocols.refine import twist as motion
 from protocols.refine.levels import make_levels
+from protocols.refine.resection import fit_pose
 from protocols.refine.similarity import GradientNcc
 from protocols.undistort import Distortion
 
@@ -35,6 +36,12 @@ def volume() -> Volume:
 @pytest.fixture(scope="module")
 def bone(volume):
     return prepare_bones(volume)
+
+
+@pytest.fixture(scope="module")
+def body(volume):
+    """All tissue, gas among it."""
+    return prepare(volume, "full")
 
 
 @pytest.fixture(scope="module")
@@ -132,10 +139,10 @@ def test_edges_that_bone_does_not_explain_lose_their_weight():
 
 
 @pytest.mark.parametrize("renderer", ["nanodrr", "diffdrr"])
-def test_the_objective_has_the_gradient_of_its_differences(volume, bone, balls, renderer):
+def test_the_objective_has_the_gradient_of_its_differences(volume, body, bone, balls, renderer):
     camera = view(volume, 20, 5)
     settings = replace(WIDE, renderer=renderer, sizes_px=(40,))
-    radiograph = xray(prepare(volume, "full"), camera)
+    radiograph = xray(body, camera)
     (level,) = make_levels(radiograph, camera, bone, balls.mean(axis=0), None, settings, "cpu")
     level = replace(level, attenuation=level.attenuation.double())
     twist = torch.from_numpy(0.5 * ONE_DEGREE_TWO_MM).requires_grad_()
@@ -181,16 +188,34 @@ def test_bone_has_no_metal_and_no_cut_edges(volume):
     assert set(without.labelled.levels) == {"L1", "L2", "L3", "L4", "L5"}
 
 
+def test_a_pose_is_fitted_to_balls_with_its_spread(volume, balls):
+    true = view(volume, 20)
+    start = with_motion(true, balls.mean(axis=0), ONE_DEGREE_TWO_MM)
+    exact = fit_pose(start, balls, true.project(balls))
+    assert errors(exact.camera, true, balls.mean(axis=0)) == pytest.approx((0, 0), abs=1e-4)
+    rng = np.random.default_rng(4)
+    noisy = [fit_pose(start, balls, true.project(balls) + rng.normal(0, 0.2, (12, 2))) for _ in range(30)]
+    off_mm = [errors(fit.camera, true, balls.mean(axis=0))[1] for fit in noisy]
+    # Two directions; the larger of the two sigmas is told.
+    sigma_mm = np.sqrt(np.mean(np.square(off_mm)) / 2)
+    assert np.median([fit.prior.in_plane_mm for fit in noisy]) == pytest.approx(sigma_mm, rel=0.35)
+    assert np.median([fit.prior.along_ray_mm / fit.prior.in_plane_mm for fit in noisy]) > 3
+    line = balls.mean(axis=0) + np.linspace(-50, 50, 6)[:, None] * [0.0, 0.0, 1.0]
+    for centers, points in [(balls[:3], true.project(balls[:3])), (line, true.project(line))]:
+        with pytest.raises(InputError, match="balls to fit"):
+            fit_pose(true, centers, points)
+
+
 # ---- the whole -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("primary_deg", "has_gas"), [(0, False), (90, True)])
-def test_a_perturbed_camera_is_recovered(volume, bone, balls, primary_deg, has_gas):
+def test_a_perturbed_camera_is_recovered(volume, body, bone, balls, primary_deg, has_gas):
     true = view(volume, primary_deg)
-    body = volume if has_gas else Volume(volume.hu.clip(40), volume.world_from_voxel)
+    shown = body if has_gas else prepare(Volume(volume.hu.clip(40), volume.world_from_voxel), "full")
     held_out = HeldOutBalls(balls, true.project(balls))
     start = with_motion(true, balls.mean(axis=0), ONE_DEGREE_TWO_MM)
-    result = refine(xray(prepare(body, "full"), true), start, bone, held_out, WIDE)
+    result = refine(xray(shown, true), start, bone, held_out, WIDE)
     rotation_deg, in_plane_mm = errors(result.camera, true, balls.mean(axis=0))
     assert errors(start, true, balls.mean(axis=0)) == pytest.approx((1.0, 2.0), rel=0.02)
     assert result.kept, result.reason
@@ -202,10 +227,10 @@ def test_a_perturbed_camera_is_recovered(volume, bone, balls, primary_deg, has_g
     np.testing.assert_array_equal(result.camera.pixel_from_camera, start.pixel_from_camera)
 
 
-def test_a_camera_that_is_right_stays(volume, bone, balls):
+def test_a_camera_that_is_right_stays(volume, body, bone, balls):
     true = view(volume, 30)
     settings = replace(WIDE, prior=PosePrior(0.3, 1.0, 0.2), prior_weight=0.01, sizes_px=(96,))
-    result = refine(xray(prepare(volume, "full"), true), true, bone, HeldOutBalls(balls, true.project(balls)), settings)
+    result = refine(xray(body, true), true, bone, HeldOutBalls(balls, true.project(balls)), settings)
     rotation_deg, in_plane_mm = errors(result.proposed, true, balls.mean(axis=0))
     assert rotation_deg < 0.1
     assert in_plane_mm < 0.15
@@ -230,11 +255,11 @@ def test_balls_veto_an_image_that_is_elsewhere(volume, bone, balls):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
-def test_a_gpu_finds_the_same_camera(volume, bone, balls):
+def test_a_gpu_finds_the_same_camera(volume, body, bone, balls):
     true = view(volume, 0)
     start = with_motion(true, balls.mean(axis=0), ONE_DEGREE_TWO_MM)
     held_out = HeldOutBalls(balls, true.project(balls))
-    radiograph = xray(prepare(volume, "full"), true)
+    radiograph = xray(body, true)
     found = [
         refine(radiograph, start, bone, held_out, replace(WIDE, device=device)).proposed for device in ("cpu", "cuda")
     ]
@@ -324,7 +349,7 @@ def calibrated(exposure_id, camera, true, balls, status="pass", distortion=None)
     )
 
 
-def test_a_session_keeps_what_balls_do_not_contradict(volume, bone, balls, tmp_path):
+def test_a_session_keeps_what_balls_do_not_contradict(volume, body, bone, balls, tmp_path):
     true = view(volume, 90)
     camera = with_motion(true, balls.mean(axis=0), 0.3 * ONE_DEGREE_TWO_MM)
     bent = Distortion((47.5, 47.5), 48.0, pincushion_r2=0.03)
@@ -337,7 +362,7 @@ def test_a_session_keeps_what_balls_do_not_contradict(volume, bone, balls, tmp_p
     session = SessionCalibration(
         "S1", True, {f"ball-{n:02d}": tuple(map(float, ball)) for n, ball in enumerate(balls)}, exposures, {"old": 1}
     )
-    radiograph = replace(xray(prepare(volume, "full"), true), camera=camera)
+    radiograph = replace(xray(body, true), camera=camera)
     # The pair's image is cut out of the exposure.
     cut = Radiograph(np.ascontiguousarray(radiograph.pixels[2:, 5:]), "line_integral", camera.cropped(2, 5, 94, 91))
     asked = []
