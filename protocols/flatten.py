@@ -37,10 +37,5 @@ def flattened(
         size = (camera.height, camera.width)
         pixels = resize(pixels, size, order=1, anti_aliasing=True, preserve_range=True)
         field = resize(field.astype(np.float32), size, order=1, anti_aliasing=True) > 0.999
-    linear = linearize(
-        Radiograph(pixels.astype(np.float32), radiograph.domain, camera),
-        open_field=acquisition.pixels.open_field,
-        log_slope=acquisition.pixels.log_slope,
-        log_zero=acquisition.pixels.log_zero or 0.0,
-    )
+    linear = linearize(Radiograph(pixels.astype(np.float32), radiograph.domain, camera), acquisition.pixels.open_field)
     return linear, field

@@ -33,36 +33,24 @@ class Linearized:
     open_field_from: str
 
 
-def linearize(
-    radiograph: Radiograph,
-    *,
-    open_field: float | None = None,
-    log_slope: float | None = None,
-    log_zero: float = 0.0,
-) -> Linearized:
+def linearize(radiograph: Radiograph, open_field: float | None = None) -> Linearized:
     """Turn an X-ray image into line integrals.
 
     Args:
-        radiograph: ``intensity`` (counts), ``display`` (logarithmic pixels of known scale) or ``line_integral``.
+        radiograph: ``intensity`` (counts), or ``line_integral`` already.
         open_field: Intensity of the open beam; None for the brightest part of the image.
-        log_slope: For ``display``: line integral = ``log_slope * (pixel - log_zero)``; negative where bright means a
-            strong beam.
-        log_zero: For ``display``: the pixel value of the open beam.
 
     Raises:
-        InputError: A display image without a scale, or an image without any signal.
+        InputError: Display values, which no tag relates to the beam, or an image without any signal.
     """
     if radiograph.domain == "line_integral":
         return Linearized(radiograph, None, "")
     if radiograph.domain == "display":
-        if not log_slope:
-            raise InputError(
-                "X-ray pixels",
-                "display values whose relation to the beam no tag tells",
-                "the section `pixels` of acquisition.yaml (relation, log_slope, log_zero), or raw exports of the C-arm",
-            )
-        pixels = (log_slope * (radiograph.pixels.astype(np.float64) - log_zero)).astype(np.float32)
-        return Linearized(Radiograph(pixels, "line_integral", radiograph.camera), None, "")
+        raise InputError(
+            "X-ray pixels",
+            "display values whose relation to the beam no tag tells",
+            "the section `pixels` of acquisition.yaml (relation, log_slope, log_zero), or raw exports of the C-arm",
+        )
     origin = "acquisition" if open_field is not None else "image"
     level = open_field if open_field is not None else float(np.quantile(radiograph.pixels, OPEN_FIELD_QUANTILE))
     if not level > LOWEST_COUNT:

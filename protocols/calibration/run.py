@@ -46,7 +46,7 @@ def calibrate_acquisition(
             "the numbers in acquisition.yaml, sections device and xrays (see drrkit acquisition check)",
         )
     volume = read_volume(acquisition.ct_path, acquisition.labels_path, acquisition.label_scheme)
-    balls = find_ct_balls(volume, acquisition.balls.diameter_mm, acquisition.balls.count)
+    balls = head_to_foot(find_ct_balls(volume, acquisition.balls.diameter_mm, acquisition.balls.count))
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         observations = []
         for observation in pool.map(lambda exposure: observe(acquisition, exposure), exposures):
@@ -69,12 +69,16 @@ def settings_for(acquisition: Acquisition, settings: CalibrationSettings) -> Cal
     return settings.model_copy(update={"intrinsics": device.intrinsics, "distortion": distortion})
 
 
+def head_to_foot(balls: list[CtBall]) -> list[CtBall]:
+    """Order balls as people count them."""
+    return sorted(balls, key=lambda ball: -float(ball.center_world[2]))
+
+
 def named_balls(balls: list[CtBall]) -> dict[str, tuple[float, float, float]]:
-    """Name balls b01, b02, ... from head to foot."""
-    ordered = sorted(balls, key=lambda ball: -float(ball.center_world[2]))
+    """Name balls b01, b02, ... in the order given."""
     return {
         f"b{number:02d}": (float(ball.center_world[0]), float(ball.center_world[1]), float(ball.center_world[2]))
-        for number, ball in enumerate(ordered, start=1)
+        for number, ball in enumerate(balls, start=1)
     }
 
 
