@@ -82,6 +82,7 @@ class SessionSettings(Parameters):
         ct_noise_hu: Its noise, beside the phantom's own.
         relation: Whether stored pixels are linear or logarithmic in the beam.
         table: Whether the specimen lies on a table that the beam crosses.
+        collimator_mm: Side of the square on the detector that the blades leave open; None for open blades.
         instruments: Metal in the field of view that is no ball, and is not in the CT.
         seed: Of everything random.
         errors: How wrong the machine is.
@@ -97,6 +98,7 @@ class SessionSettings(Parameters):
     ct_noise_hu: float = 8.0
     relation: Literal["LIN", "LOG"] = "LIN"
     table: bool = True
+    collimator_mm: float | None = Field(default=None, gt=20)
     instruments: tuple[Instrument, ...] = ()
     seed: int = Field(default=0, ge=0)
     errors: Errors = Errors()

@@ -13,6 +13,7 @@ from drrkit.io.ct import read_volume
 from drrkit.io.xray import read_xray, read_xray_header
 from drrkit.phantom.phantom import make_phantom
 from protocols.acquisition import check_acquisition, read_acquisition, read_exposure
+from protocols.linearize import field_of_view
 from protocols.simulation.balls import APART_MM, FROM_BONE_MM, place_balls, vertebral_centers
 from protocols.simulation.faults import ANGLES_OFF_DEG, FAULTS, Take, parse_faults
 from protocols.simulation.gantry import make_gantry, take_shots
@@ -256,3 +257,17 @@ def test_simpleitk_and_headers_agree_on_the_files(session):
         assert header.burned_in_annotation == "NO"
         ours = read_xray(exposure.path)[0].pixels
         assert np.array_equal(sitk.GetArrayFromImage(image).reshape(ours.shape), ours)
+
+
+def test_blades_darken_the_rim_and_the_file_says_where(donor, tmp_path):
+    _, acquisition = simulated(donor, tmp_path / "sim-d", collimator_mm=200.0)
+    for exposure in acquisition.exposures:
+        left, top, right, bottom = (int(edge) for edge in exposure.collimator_px)
+        pixels = read_exposure(acquisition, exposure).pixels
+        assert (right - left + 1) * exposure.nominal_camera.pixel_spacing_mm[1] == pytest.approx(200.0, abs=4.0)
+        inside = pixels[top + 4 : bottom - 3, left + 4 : right - 3]
+        assert pixels[: top - 4].mean() < 0.5 * inside.mean()
+        assert pixels[:, right + 5 :].mean() < 0.5 * inside.mean()
+        field = field_of_view(read_exposure(acquisition, exposure), exposure.collimator_px)
+        assert not field[:top].any()
+        assert field[(top + bottom) // 2, (left + right) // 2]
