@@ -41,7 +41,7 @@ _REQUIRED: dict[str, Any] = {
 _HEADER = f"""\
 # What drrkit needs to know about this session and cannot read from the DICOM files.
 # Replace every {PLACEHOLDER}, go through the values, leave null what you do not know.
-# Then: drrkit acquisition check FOLDER
+# Then: drrkit acquisition check ID
 """
 
 _README = """\

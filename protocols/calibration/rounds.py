@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_array
 
 from drrkit.geometry import rigid
@@ -131,16 +131,20 @@ def match_anew(
         pixels, sigmas_px = predicted(adjustment, exposure, np.arange(count))
         camera = state.nominal[exposure]
         radius_px = float(np.median(observation.radii_px))
-        apart = np.linalg.norm(pixels[:, None] - pixels[None], axis=2)
-        apart[np.diag_indices(count)] = np.inf
-        alone = np.nan_to_num(apart, nan=np.inf).min(axis=1, initial=np.inf) > _TOUCHING_RADII * radius_px
-        seen = np.flatnonzero(inside(camera, pixels) & alone)
+        seen = np.flatnonzero(inside(camera, pixels) & stands_alone(pixels, radius_px))
         far = np.linalg.norm(pixels[seen, None] - points[None], axis=2)
         sigma = np.hypot(_sigmas(observation, settings, easing)[None] * scale, sigmas_px[seen, None])
         gates = np.maximum(settings.gate_sigmas * sigma, settings.gate_min_px)
         rows, columns = assign(far, np.minimum(gates, 4.0 * radius_px))
         current.append({int(seen[row]): int(column) for row, column in zip(rows, columns, strict=True)})
     return current
+
+
+def stands_alone(pixels: Float[np.ndarray, "k 2"], radius_px: float) -> Bool[np.ndarray, " k"]:
+    """Whether the shadow of each ball touches no other's; ``pixels`` may hold NaN for balls behind the source."""
+    apart = np.linalg.norm(pixels[:, None] - pixels[None], axis=2)
+    np.fill_diagonal(apart, np.inf)
+    return np.nan_to_num(apart, nan=np.inf).min(axis=1, initial=np.inf) > _TOUCHING_RADII * radius_px
 
 
 def predicted(

@@ -55,7 +55,7 @@ def calibrate_acquisition(
     return calibrate(
         observations,
         named_balls(balls),
-        np.array([ball.sigma_mm for ball in balls]),
+        np.hypot([ball.sigma_mm for ball in balls], settings.ball_shift_mm),
         settings_for(acquisition, settings),
         acquisition.acquisition_id,
         acquisition.simulated,

@@ -31,6 +31,8 @@ class CalibrationSettings(Parameters):
         twist: S-shape of an intensifier: rotation, in radians, at the edge of the field.
         decentering: How far an intensifier's distortion is centered beside the image's center: its terms d.
         pincushion: Pincushion of an intensifier: stretch, as a share of the radius, at the edge of the field.
+        ball_shift_mm: How far a ball may have moved in the soft tissue, along each axis, between CT and C-arm; added to
+            the sigma of its center in the CT by :func:`protocols.calibration.run.calibrate_acquisition`.
         drift_correlation_deg: Over which angle of the beam the smooth parts stay alike.
         common_rotation_deg: How far the patient axes of CT and headers may be turned against each other.
         angle_error_deg: How far the angle read-out of one exposure may be off beyond that.
@@ -50,7 +52,8 @@ class CalibrationSettings(Parameters):
         noise_floor_px: But residuals below this are small enough, whatever the sigmas.
         near_miss_mm: An unmatched detection this close to an unmatched ball, in the patient, is a near miss.
         near_misses_warn: With so many of them, more than chance gives, an exposure does not pass.
-        near_misses_session: With near misses in more than this share of its exposures, none of a session passes.
+        near_misses_session: With near misses, or most balls unmatched, in more than this share of its exposures, none
+            of a session passes.
         rms_limit_mm: Largest root mean square residual to pass, in the patient.
         target_error_limit_mm: Largest leave-one-ball-out error to pass.
         sigma_in_plane_limit_mm: Largest in-plane sigma, anywhere in the cloud of balls, to pass.
@@ -70,6 +73,7 @@ class CalibrationSettings(Parameters):
     twist: Drift = Drift(session=0.02, smooth=0.01, single=0.001)
     decentering: Drift = Drift(session=0.003, smooth=0.001, single=0.0002)
     pincushion: float = Field(default=0.06, gt=0)
+    ball_shift_mm: float = Field(default=0.25, ge=0)
     drift_correlation_deg: float = Field(default=60.0, gt=0)
 
     common_rotation_deg: float = Field(default=18.0, ge=0, le=60)

@@ -17,7 +17,7 @@ from protocols.calibration.correspondence import Placement, inside
 from protocols.calibration.frame import SessionFrame, session_frame
 from protocols.calibration.proof import flatness, prove
 from protocols.calibration.result import BallResidual, ExposureCalibration, Observation, SessionCalibration
-from protocols.calibration.rounds import Settled, predicted, settle, starting_state
+from protocols.calibration.rounds import Settled, predicted, settle, stands_alone, starting_state
 from protocols.calibration.search import Found, search_again, search_session
 from protocols.calibration.settings import CalibrationSettings
 from protocols.calibration.verdict import Evidence, doubt_session, verdict
@@ -139,13 +139,14 @@ def _judged(
     proof = prove(adjustment, matches, row, max(float(camera.depth_mm(isocenter_world)), 1.0))
     pixels, _ = predicted(adjustment, row, np.arange(len(ball_ids)))
     on_image = inside(camera, pixels)
+    countable = on_image & stands_alone(pixels, float(np.median(observation.radii_px)))
     used = matches.balls[proof.rows]
     angle_off_deg, isocenter_off_mm = frame.deviation(observation.nominal_camera, camera)
     residuals_px = np.linalg.norm(adjustment.residuals_px[proof.rows], axis=1)
     evidence = Evidence(
         proof=proof,
         balls_used=len(used),
-        balls_on_image=_countable(pixels[on_image], observation),
+        balls_on_image=int(countable.sum()),
         log10_chance=log10_false_alarms(
             residuals_px,
             int(on_image.sum()),
@@ -161,7 +162,7 @@ def _judged(
         isocenter_off_mm=isocenter_off_mm,
         noise_scale=noise_scale * proof.noise_scale,
         near_misses=near_misses(
-            pixels[on_image & ~np.isin(np.arange(len(ball_ids)), used)],
+            pixels[countable & ~np.isin(np.arange(len(ball_ids)), used)],
             np.delete(np.asarray(observation.points_px, dtype=np.float64), sorted(pairs.values()), axis=0),
             settings.near_miss_mm * proof.rms_px / max(proof.rms_mm, 1e-12),
             (camera.height, camera.width),
@@ -259,13 +260,6 @@ def _copies(observations: Sequence[Observation]) -> dict[int, int]:
         else:
             seen[key] = index
     return copies
-
-
-def _countable(pixels: Float[np.ndarray, "k 2"], observation: Observation) -> int:
-    """Balls on the image that are not in another's shadow."""
-    apart = np.linalg.norm(pixels[:, None] - pixels[None], axis=2)
-    np.fill_diagonal(apart, np.inf)
-    return int((apart.min(axis=1, initial=np.inf) > 2.2 * float(np.median(observation.radii_px))).sum())
 
 
 def _notes(

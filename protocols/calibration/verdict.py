@@ -10,6 +10,7 @@ from protocols.calibration.settings import CalibrationSettings
 # The angle and offset limits of "fail" hold only where the match itself is not beyond doubt.
 _BEYOND_DOUBT_LOG10 = -12.0
 NEAR_MISS_WORDS = "lie a few millimeters beside their places"
+FEW_WORDS = "balls on the image were found"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +56,20 @@ def verdict(evidence: Evidence, settings: CalibrationSettings) -> tuple[Status, 
 def doubt_session(
     exposures: Mapping[int, ExposureCalibration], settings: CalibrationSettings
 ) -> dict[int, ExposureCalibration]:
-    """Let no exposure pass where many of the session have near misses: the camera model is wrong for all of them."""
-    missing = [exposure for exposure in exposures.values() if NEAR_MISS_WORDS in exposure.reason]
+    """Let no exposure pass where many of the session miss balls: the camera model is wrong for all of them.
+
+    A wrong model (an intensifier's distortion left out) fits one part of the balls or another, each time rather well.
+    """
+    missing = [
+        exposure
+        for exposure in exposures.values()
+        if NEAR_MISS_WORDS in exposure.reason or FEW_WORDS in exposure.reason
+    ]
     if len(missing) < 2 or len(missing) <= settings.near_misses_session * len(exposures):
         return dict(exposures)
     reason = (
-        f"in {len(missing)} of {len(exposures)} exposures of the session balls {NEAR_MISS_WORDS}: check the detector"
+        f"in {len(missing)} of {len(exposures)} exposures of the session many balls do not fit or {NEAR_MISS_WORDS}: "
+        "check the detector"
     )
     return {
         index: replace(exposure, status="warn", reason=reason) if exposure.status == "pass" else exposure
@@ -91,7 +100,7 @@ def _doubts(evidence: Evidence, settings: CalibrationSettings) -> Iterator[str]:
     if evidence.balls_used < settings.least_balls_pass:
         yield f"only {evidence.balls_used} balls fit; {settings.least_balls_pass} are wanted"
     if evidence.balls_used < settings.least_share_pass * evidence.balls_on_image:
-        yield f"only {evidence.balls_used} of the {evidence.balls_on_image} balls on the image were found"
+        yield f"only {evidence.balls_used} of the {evidence.balls_on_image} {FEW_WORDS}"
     if evidence.flatness < settings.flatness_limit:
         yield "the balls used lie almost in one plane"
     if evidence.near_misses >= settings.near_misses_warn:
