@@ -11,18 +11,28 @@ from protocols.acquisition import read_acquisition
 from protocols.calibration.result import write_calibration
 from protocols.calibration.run import calibrate_acquisition
 from protocols.calibration.settings import CalibrationSettings
+from protocols.refine import RefineSettings
+from protocols.refine.run import refine_acquisition
 
 OUT = Path("data/calibrate")
 
 
 class CalibrateParameters(CalibrationSettings):
-    """How every acquisition is calibrated; its own acquisition.yaml says which device it is."""
+    """How every acquisition is calibrated; its own acquisition.yaml says which device it is.
+
+    ``refine`` moves each camera by rendering as well, and keeps that only if held-out balls allow it.
+    """
+
+    refine: bool
 
 
 def main(acquisition_id: str, folder: str) -> None:
     """Write data/calibrate/ACQUISITION."""
     parameters = read_parameters("calibrate", CalibrateParameters)
-    calibration = calibrate_acquisition(read_acquisition(Path(folder)), parameters)
+    acquisition = read_acquisition(Path(folder))
+    calibration = calibrate_acquisition(acquisition, CalibrationSettings(**parameters.model_dump(exclude={"refine"})))
+    if parameters.refine:
+        calibration = refine_acquisition(acquisition, calibration, RefineSettings())
     write_calibration(calibration, OUT / acquisition_id)
 
 
