@@ -53,7 +53,7 @@ def main():
     # Alone and with all processors, as a lab would run it.
     os.environ.pop("NUMBA_NUM_THREADS")
     with context.Pool(1, maxtasksperchild=1) as pool:
-        measured = pool.starmap(measure, [(session_id(*job), work) for job in jobs], chunksize=1)
+        measured = pool.starmap(measure, [(session_id(*job), work, job[0] == FIRST_SEED) for job in jobs], chunksize=1)
     sound = [row for session in measured for row in session["sound"]]
     hard = [row for session in measured for row in session["hard"]]
     print_sound(sound, measured)
@@ -102,10 +102,10 @@ def simulate(donor, device, hard_count, every, size_px, work):
     )
 
 
-def measure(name, work):
+def measure(name, work, pairs):
     """Calibrate one session twice, sound exposures alone and all together, and compare with the truth."""
     from protocols.acquisition import read_acquisition
-    from protocols.calibration.run import calibrate_acquisition
+    from protocols.calibration.run import calibrate_acquisition, find_balls, solve
     from protocols.calibration.settings import CalibrationSettings
     from protocols.pairing import PairSettings, make_pairs
     from protocols.simulation.truth import read_truth
@@ -113,33 +113,37 @@ def measure(name, work):
     truth = read_truth(work / f"{name}.json")
     acquisition = read_acquisition(work / name)
     faults = {exposure.exposure_id: exposure.fault for exposure in truth.exposures}
-    alone = replace(
-        acquisition, exposures=tuple(shot for shot in acquisition.exposures if not faults[shot.exposure_id])
-    )
-    orbit = replace(alone, exposures=tuple(shot for shot in alone.exposures if "cranial" not in shot.exposure_id
-                                           and "caudal" not in shot.exposure_id))  # fmt: skip
-    calibrate_acquisition(replace(orbit, exposures=orbit.exposures[:8]), CalibrationSettings())  # compile
+    sound_ids = [name for name, fault in faults.items() if not fault]
+    orbit_ids = [name for name in sound_ids if "cranial" not in name and "caudal" not in name]
+
+    def only(chosen):
+        return replace(acquisition, exposures=tuple(e for e in acquisition.exposures if e.exposure_id in chosen))
+
+    settings = CalibrationSettings()
+    calibrate_acquisition(only(orbit_ids[:8]), settings)  # compile
+    orbit = only(orbit_ids)
     start = time.perf_counter()
-    calibration = calibrate_acquisition(orbit, CalibrationSettings())
-    calibrate_s = time.perf_counter() - start
-    shutil.rmtree(work / f"{name}-pairs", ignore_errors=True)
-    start = time.perf_counter()
-    make_pairs(orbit, calibration, work / f"{name}-pairs", PairSettings(), {})
-    pair_s = time.perf_counter() - start
-    shutil.rmtree(work / f"{name}-pairs")
-    sound = compare(calibrate_acquisition(alone, CalibrationSettings()), truth, name)
-    both = compare(calibrate_acquisition(acquisition, CalibrationSettings()), truth, name)
-    print(
-        f"{name}: {len(orbit.exposures)} shots calibrated in {calibrate_s:.1f} s, paired in {pair_s:.1f} s", flush=True
-    )
+    calibration = calibrate_acquisition(orbit, settings)
+    calibrate_s, pair_s = time.perf_counter() - start, None
+    if pairs:
+        shutil.rmtree(work / f"{name}-pairs", ignore_errors=True)
+        start = time.perf_counter()
+        make_pairs(orbit, calibration, work / f"{name}-pairs", PairSettings(), {})
+        pair_s = time.perf_counter() - start
+        shutil.rmtree(work / f"{name}-pairs")
+    balls, observations = find_balls(acquisition)
+    alone = [observation for observation in observations if not faults[observation.exposure_id]]
+    sound = compare(solve(acquisition, balls, alone, settings), truth, name)
+    both = compare(solve(acquisition, balls, observations, settings), truth, name)
+    paired = "" if pair_s is None else f", paired in {pair_s:.1f} s"
+    print(f"{name}: {len(orbit_ids)} shots calibrated in {calibrate_s:.1f} s{paired}", flush=True)
     return {
         "name": name,
-        "shots": len(orbit.exposures),
+        "shots": len(orbit_ids),
         "calibrate_s": calibrate_s,
         "pair_s": pair_s,
         "sound": sound,
         "hard": [row for row in both if row["fault"]],
-        "sound_among_hard": [row for row in both if not row["fault"]],
     }
 
 
@@ -206,7 +210,7 @@ def print_sound(rows, measured):
         columns.append(spread([row["rotation_deg"] for row in good]))
         counts = [sum(row["status"] == status for row in chosen) for status in ("pass", "warn", "fail")]
         label = "all" if session is None else session["name"]
-        seconds = "" if session is None else f"{session['calibrate_s']:11.1f} {session['pair_s']:7.1f}"
+        seconds = "" if session is None else f"{session['calibrate_s']:11.1f} {session['pair_s'] or 0:7.1f}"
         text = " ".join(f"{f'{median:.3f} / {high:.3f}':>16}" for median, high in columns)
         print(f"{label:32} {len(chosen):5d} {counts[0]:5d} {counts[1]:5d} {counts[2]:5d} {text} {seconds}")
     print("(median / 95th percentile, over vertebral centers on the image)")
@@ -262,7 +266,7 @@ def write_summary(sound, hard, measured, options):
         ),
         "shots_per_session": measured[0]["shots"],
         "seconds_per_session": round(max(session["calibrate_s"] for session in measured), 1),
-        "pair_seconds_per_session": round(max(session["pair_s"] for session in measured), 1),
+        "pair_seconds_per_session": round(max(session["pair_s"] or 0 for session in measured), 1),
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(summary, indent=1) + "\n")

@@ -37,6 +37,20 @@ def calibrate_acquisition(
     Raises:
         InputError: Files that cannot be read, no balls in the CT, or an exposure without a nominal camera.
     """
+    balls, observations = find_balls(acquisition, on_exposure, workers)
+    return solve(acquisition, balls, observations, settings)
+
+
+def find_balls(
+    acquisition: Acquisition,
+    on_exposure: Callable[[str], None] = lambda exposure_id: None,
+    workers: int | None = None,
+) -> tuple[list[CtBall], list[Observation]]:
+    """Find the balls of the CT, head to foot, and those of every exposure that is not excluded.
+
+    Raises:
+        InputError: As :func:`calibrate_acquisition`.
+    """
     exposures = [exposure for exposure in acquisition.exposures if not exposure.excluded]
     silent = [exposure for exposure in exposures if exposure.nominal_camera is None]
     if silent:
@@ -52,6 +66,13 @@ def calibrate_acquisition(
         for observation in pool.map(lambda exposure: observe(acquisition, exposure), exposures):
             on_exposure(observation.exposure_id)
             observations.append(observation)
+    return balls, observations
+
+
+def solve(
+    acquisition: Acquisition, balls: list[CtBall], observations: list[Observation], settings: CalibrationSettings
+) -> SessionCalibration:
+    """Solve for the cameras of an acquisition, given what :func:`find_balls` found."""
     return calibrate(
         observations,
         named_balls(balls),
