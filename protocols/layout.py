@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drrkit.errors import InputError
-from protocols.acquisition import SHEET_NAME
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,8 @@ class Layout:
         Raises:
             InputError: Neither is there, or both are.
         """
+        from protocols.acquisition import SHEET_NAME  # brings libraries that `drrkit --help` need not wait for
+
         found = [folder for folder in (self.raw, self.simulated) if (folder / SHEET_NAME).is_file()]
         if len(found) == 1:
             return found[0]
