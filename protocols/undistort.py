@@ -149,7 +149,7 @@ def undistort_image(
     return map_coordinates(image, [source[..., 1], source[..., 0]], order=order, mode="nearest", output=np.float32)
 
 
-def bend(q: Float[np.ndarray, "*batch 2"], terms: Float[np.ndarray, "*batch 6"]) -> Float[np.ndarray, "*batch 2"]:
+def bend(q: Float[np.ndarray, "*batch 2"], terms: Float[np.ndarray, "*#batch 6"]) -> Float[np.ndarray, "*batch 2"]:
     """Move relative coordinates; ``terms`` are in the order of ``TERMS``, one row for all points or one for each."""
     k1, k2, du, dv, s1, s2 = np.moveaxis(np.asarray(terms), -1, 0)
     qu, qv = q[..., 0], q[..., 1]
@@ -163,7 +163,7 @@ def bend(q: Float[np.ndarray, "*batch 2"], terms: Float[np.ndarray, "*batch 6"])
 
 
 def bend_gradients(
-    q: Float[np.ndarray, "*batch 2"], terms: Float[np.ndarray, "*batch 6"]
+    q: Float[np.ndarray, "*batch 2"], terms: Float[np.ndarray, "*#batch 6"]
 ) -> tuple[Float[np.ndarray, "*batch 2 2"], Float[np.ndarray, "*batch 2 6"]]:
     """Derivatives of :func:`bend` to q and to the terms."""
     k1, k2, du, dv, s1, s2 = np.moveaxis(np.asarray(terms), -1, 0)

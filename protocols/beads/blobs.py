@@ -41,8 +41,8 @@ def spot_images(radiograph: Radiograph, factor: int) -> list[Float32[np.ndarray,
     if radiograph.domain == "intensity":
         brightest = max(float(np.percentile(pixels[::4, ::4], 99.5)), 1e-6)
         return [-np.log(np.maximum(pixels / brightest, DARKEST_SHARE))]
-    low, high = np.percentile(pixels[::4, ::4], [1, 99])
-    scaled = (pixels - low) / max(float(high - low), 1e-6)
+    low, high = (float(value) for value in np.percentile(pixels[::4, ::4], [1, 99]))
+    scaled = (pixels - low) / max(high - low, 1e-6)
     return [-scaled, scaled]
 
 
