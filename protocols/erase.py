@@ -68,11 +68,10 @@ def ball_shadows(
     """
     mask = np.zeros((camera.height, camera.width), bool)
     centers_world = np.asarray(centers_world, dtype=np.float64).reshape(-1, 3)
-    focal_px = np.abs(np.diag(camera.pixel_from_camera)[:2]).mean()
     for (u, v), depth_mm in zip(camera.project(centers_world), camera.depth_mm(centers_world), strict=True):
         if not np.isfinite([u, v]).all():
             continue  # behind the source
-        radius_px = focal_px * diameter_mm / 2 / depth_mm + margin_px
+        radius_px = camera.focal_px * diameter_mm / 2 / depth_mm + margin_px
         left, right = (int(np.clip(edge, 0, camera.width)) for edge in (u - radius_px, u + radius_px + 2))
         top, bottom = (int(np.clip(edge, 0, camera.height)) for edge in (v - radius_px, v + radius_px + 2))
         rows, columns = np.ogrid[top:bottom, left:right]

@@ -170,11 +170,7 @@ def _make_pair(
     # Nothing is known outside of the field; an open beam is what an empty DRR shows there, too.
     real = np.where(field, linear.radiograph.pixels, np.float32(0))
     centers = np.array(list(calibration.balls_world.values())).reshape(-1, 3)
-    margin_px = (
-        settings.ball_margin_mm
-        * float(np.abs(np.diag(camera.pixel_from_camera)[:2]).mean())
-        / float(np.median(camera.depth_mm(centers)))
-    )
+    margin_px = settings.ball_margin_mm * camera.focal_px / float(np.median(camera.depth_mm(centers)))
     shadows = ball_shadows(camera, centers, acquisition.balls.diameter_mm, margin_px)
     bone, full = (project(prepared, [camera], backend=settings.backend)[0] for prepared in (scene.bone, scene.full))
     images = {"real": inpaint(real, shadows), "real_with_balls": real, "drr_bone": bone, "drr_full": full}

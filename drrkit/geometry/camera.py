@@ -91,6 +91,11 @@ class Camera:
         return float(abs(self.pixel_from_camera[0, 0]) * column_mm + self.pixel_from_camera[1, 1] * row_mm) / 2
 
     @property
+    def focal_px(self) -> float:
+        """Focal length in pixels: the mean of |fx| and fy, for sizes of things that are the same in every direction."""
+        return float(np.abs(np.diag(self.pixel_from_camera)[:2]).mean())
+
+    @property
     def is_mirrored(self) -> bool:
         """Whether the image is a mirror image of what the source sees."""
         return bool(self.pixel_from_camera[0, 0] < 0)

@@ -158,7 +158,8 @@ def _frame(dataset: Dataset, where: Path, index: int, count: int, size: tuple[in
         collimator_px=_collimator_px(dataset, where, index),
     )
     missing = tuple(_obstacles(dataset, where, index, geometry))
-    if not missing and not _fits_patient_orientation(geometry, size):
+    camera = None if missing else _nominal_camera(geometry, size)
+    if camera is not None and not fits_patient_orientation(geometry, camera):
         rows, columns = geometry.patient_orientation or ("", "")
         missing = (f"angles that agree with {dicom.tag_name('PatientOrientation')} {rows}, {columns}",)
     return replace(geometry, missing=missing)
@@ -278,14 +279,13 @@ def _nominal_camera(frame: FrameGeometry, size: tuple[int, int]) -> Camera | Non
     return camera.flipped_horizontally() if frame.flipped else camera
 
 
-def _fits_patient_orientation(frame: FrameGeometry, size: tuple[int, int]) -> bool:
-    """Whether the camera's rows and columns run where PatientOrientation says, taken together.
+def fits_patient_orientation(frame: FrameGeometry, camera: Camera) -> bool:
+    """Whether a camera's rows and columns run where the frame's PatientOrientation says, taken together.
 
     A mirror image, a quarter turn and a half turn are told apart from it; a machine that writes L, F on every oblique
     view is not blamed.
     """
-    camera = _nominal_camera(frame, size)
-    if camera is None or frame.patient_orientation is None:
+    if frame.patient_orientation is None:
         return True
     _, u_step, v_step = camera.detector_frame_world()
     agreement = 0.0

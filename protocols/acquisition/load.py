@@ -16,8 +16,6 @@ from protocols.acquisition.sheet import read_sheet
 
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff")
 _SUFFIXES = (".dcm", ".dicom", ".ima", *PICTURE_SUFFIXES)
-# A preset's detector read out with other pixels; not another detector.
-_SAME_ASPECT = 0.01
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,21 +3,15 @@
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from drrkit.geometry.camera import Camera
 from drrkit.geometry.presets import preset
 from drrkit.io.dicom import tag_name
-from drrkit.io.xray_header import FrameGeometry, XrayHeader
+from drrkit.io.xray_header import FrameGeometry, XrayHeader, fits_patient_orientation
 from protocols.acquisition.schema import Device, ExposureNote
 
 # A preset's detector may be read out with other pixels; another aspect ratio is another detector.
 SAME_ASPECT = 0.01
-# Rows and columns together run where PatientOrientation says when the cosines to it add up to more (a mirror image or
-# a quarter turn makes 0 or less; a machine that writes L, F on every oblique view makes more).
-_ORIENTATION_LIMIT = 0.25
 
-_DIRECTIONS = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "H": (0, 0, 1), "F": (0, 0, -1)}
 _ANGLES = {"primary_deg": "PositionerPrimaryAngle", "secondary_deg": "PositionerSecondaryAngle"}
 _LENGTHS = {
     "source_to_detector_mm": "DistanceSourceToDetector",
@@ -46,7 +40,7 @@ def nominal_camera(
         raise AssertionError("a frame that lacks nothing has a camera")
     if note.flipped_horizontally:
         return camera.flipped_horizontally(), ()
-    if not camera_fits_orientation(filled, camera):
+    if not fits_patient_orientation(filled, camera):
         rows, columns = filled.patient_orientation or ("", "")
         return None, (f"angles that agree with PatientOrientation (0020,0020) {rows}, {columns}",)
     return camera, ()
@@ -100,15 +94,3 @@ def silent_header(height: int, width: int) -> XrayHeader:
     missing = tuple(tag_name(keyword) for keyword in (*_ANGLES.values(), *_LENGTHS.values()))
     frame = FrameGeometry(None, None, None, None, None, None, None, 0, False, None, missing)
     return XrayHeader("", "", height, width, "", (frame,))
-
-
-def camera_fits_orientation(frame: FrameGeometry, camera: Camera) -> bool:
-    """Whether the camera's rows and columns run where the header's PatientOrientation says, taken together."""
-    if frame.patient_orientation is None:
-        return True
-    _, u_step, v_step = camera.detector_frame_world()
-    agreement = 0.0
-    for letters, step in zip(frame.patient_orientation, (u_step, v_step), strict=True):
-        direction = np.sum([_DIRECTIONS[letter] for letter in letters], axis=0)
-        agreement += float(direction @ step / (np.linalg.norm(direction) * np.linalg.norm(step)))
-    return agreement > _ORIENTATION_LIMIT

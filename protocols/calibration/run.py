@@ -60,7 +60,7 @@ def find_balls(
             "the numbers in acquisition.yaml, sections device and xrays (see drrkit acquisition check)",
         )
     volume = read_volume(acquisition.ct_path, acquisition.labels_path, acquisition.label_scheme)
-    balls = head_to_foot(find_ct_balls(volume, acquisition.balls.diameter_mm, acquisition.balls.count))
+    balls = find_ct_balls(volume, acquisition.balls.diameter_mm, acquisition.balls.count)
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         observations = []
         for observation in pool.map(lambda exposure: observe(acquisition, exposure), exposures):
@@ -90,11 +90,6 @@ def settings_for(acquisition: Acquisition, settings: CalibrationSettings) -> Cal
     return settings.model_copy(update={"intrinsics": device.intrinsics, "distortion": distortion})
 
 
-def head_to_foot(balls: list[CtBall]) -> list[CtBall]:
-    """Order balls as people count them."""
-    return sorted(balls, key=lambda ball: -float(ball.center_world[2]))
-
-
 def named_balls(balls: list[CtBall]) -> dict[str, tuple[float, float, float]]:
     """Name balls b01, b02, ... in the order given."""
     return {
@@ -122,7 +117,6 @@ def observe(acquisition: Acquisition, exposure: Exposure) -> Observation:
 
 def expected_radius_px(nominal_camera: Camera, diameter_mm: float) -> tuple[float, float]:
     """Return how small and how large the shadow of a ball may be."""
-    focal_px = float(np.abs(np.diag(nominal_camera.pixel_from_camera)[:2]).mean())
     isocenter_depth_mm = float(nominal_camera.depth_mm(np.zeros(3)))
-    radius_px = focal_px * diameter_mm / 2 / isocenter_depth_mm
+    radius_px = nominal_camera.focal_px * diameter_mm / 2 / isocenter_depth_mm
     return RADIUS_RANGE[0] * radius_px, RADIUS_RANGE[1] * radius_px

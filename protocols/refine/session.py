@@ -229,7 +229,7 @@ def _updated(
 
 def _millimeters(camera: Camera, centers_world: Float[np.ndarray, "n 3"]) -> float:
     """Size of a pixel in the patient, at the middle of the balls."""
-    return float(np.median(camera.depth_mm(centers_world)) / np.abs(np.diag(camera.pixel_from_camera)[:2]).mean())
+    return float(np.median(camera.depth_mm(centers_world)) / camera.focal_px)
 
 
 def _note(trial: Refinement, kept: bool, reason: str) -> dict[str, Any]:

@@ -39,8 +39,6 @@ def simulate_phantom_session(
     views: Sequence[View] | None = None,
 ) -> Truth:
     """Simulate a session with a procedural donor; the rest as :func:`simulate_session`."""
-    if donor.population not in POPULATIONS:
-        raise InputError("donor population", donor.population, " or ".join(POPULATIONS))
     parameters = sample_parameters(donor.seed, POPULATIONS[donor.population])
     patient = make_phantom(parameters, donor.spacing_mm).volume
     # Voxels of another size, and so other noise: the same anatomy scanned, not the same numbers.
