@@ -1,0 +1,1 @@
+"""Where the grid goes: its center and orientation from the images alone."""
