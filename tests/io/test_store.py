@@ -25,6 +25,15 @@ def test_image_round_trip_is_exact(tmp_path):
     assert names(tmp_path / "a") == ["x.tif"]
 
 
+def test_compressed_images_are_exact_and_smaller(tmp_path):
+    pixels = np.zeros((64, 64), np.float32)
+    pixels[20:40, 20:40] = np.random.default_rng(0).normal(size=(20, 20))
+    store.write_image(tmp_path / "plain.tif", pixels)
+    store.write_image(tmp_path / "compressed.tif", pixels, compressed=True)
+    assert np.array_equal(store.read_image(tmp_path / "compressed.tif"), pixels)
+    assert (tmp_path / "compressed.tif").stat().st_size < 0.5 * (tmp_path / "plain.tif").stat().st_size
+
+
 def test_mask_round_trip_is_exact(tmp_path):
     mask = np.random.default_rng(0).random((7, 11)) > 0.5
     store.write_mask(tmp_path / "x.png", mask)
