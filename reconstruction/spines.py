@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Self
 
 import numba
+import numpy as np
 from pydantic import Field, model_validator
 
-from drrkit.dataset.rig import isocenter_world
 from drrkit.geometry.carm import CArm
 from drrkit.geometry.presets import preset
 from drrkit.geometry.viewsets import view_set
@@ -123,9 +123,10 @@ def make_case(parameters: SpinesParameters, group: GroupParameters, seed: int, o
     phantom = make_phantom(sample_parameters(seed, POPULATIONS[group.population]), group.spacing_mm)
     donor_id = group.donor_id(seed)
     folder = out / donor_id
-    views = view_set(parameters.views).jittered(seed, **group.jitter.model_dump())
-    cameras = views.cameras(group.carm.carm(), isocenter_world(phantom.volume, "auto"))
     vertices = {level: phantom.vertebrae[level].vertices_world for level in LUMBAR_LEVELS}
+    isocenter_world = np.mean([points.mean(axis=0) for points in vertices.values()], axis=0)
+    views = view_set(parameters.views).jittered(seed, **group.jitter.model_dump())
+    cameras = views.cameras(group.carm.carm(), isocenter_world)
     check_in_view(cameras, vertices, f"group {group.name}, seed {seed}")
     write_views(folder, phantom.volume, cameras, "bone", parameters.bone_threshold_hu, parameters.energy_kev)
     _write_labels(phantom, folder, parameters.label_margin_mm, group.regions)
