@@ -7,6 +7,9 @@ from typing import Protocol
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from reconstruction.networks.kasten import Kasten
+from reconstruction.networks.permute_concat import PermuteConcat
+
 
 class ReconstructionNetwork(Protocol):
     """The contract of every network; the contract tests run over all of ``NETWORKS``."""
@@ -28,4 +31,9 @@ class ReconstructionNetwork(Protocol):
 
 
 # name -> constructor(classes=number of classes with background, **settings) -> nn.Module with the contract's call.
-NETWORKS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType({})
+NETWORKS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
+    {
+        "kasten": Kasten,
+        "permute-concat": PermuteConcat,
+    }
+)
