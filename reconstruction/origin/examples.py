@@ -1,0 +1,110 @@
+"""What heat maps learn from: whole images with the pixels of centroids, changed anew each time they are shown."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from drrkit.volume import LUMBAR_LEVELS
+from reconstruction.origin.images import whole_views
+from reconstruction.origin.settings import AugmentationSettings, OriginSettings
+from reconstruction.origin.spines import KnownSpine
+
+
+@dataclass(frozen=True, eq=False)
+class KnownImages:
+    """Whole images whose levels are known.
+
+    Args:
+        images: (N, 2, S, S) as :func:`reconstruction.origin.images.whole_views` makes them.
+        pixels: (N, L, 2) pixel (u, v) of each level's centroid; anywhere where the level is not known.
+        known: (N, L) whether the level is known.
+    """
+
+    images: Float[Tensor, "n 2 s s"]
+    pixels: Float[Tensor, "n l 2"]
+    known: Bool[Tensor, "n l"]
+
+    def subset(self, indices: Tensor) -> "KnownImages":
+        """Return some of them."""
+        return KnownImages(self.images[indices], self.pixels[indices], self.known[indices])
+
+    def visible(self) -> Bool[Tensor, "n l"]:
+        """Whether a centroid projects into the exposed field."""
+        size = self.images.shape[2]
+        inside = ((self.pixels >= 0) & (self.pixels <= size - 1)).all(dim=2)
+        column, row = self.pixels.round().long().clamp(0, size - 1).unbind(dim=2)
+        field = self.images[torch.arange(len(self.images))[:, None], 1, row, column]
+        return inside & (field > 0.5)
+
+
+def known_images(spines: Iterable[KnownSpine], settings: OriginSettings, multiple: int) -> KnownImages:
+    """Prepare the views of spines; the isocenter is that of all their views, kept or not.
+
+    Raises:
+        InputError: A spine with fewer than two views, or as :func:`reconstruction.origin.images.whole_views`.
+    """
+    training = settings.training
+    rng = np.random.default_rng(training.seed)
+    images, pixels, known = [], [], []
+    for spine in spines:
+        whole = whole_views(spine.radiographs, settings.network.pixel_mm, multiple, training.size_px)
+        count = min(training.views_per_case, len(whole.cameras))
+        chosen = np.sort(rng.permutation(len(whole.cameras))[:count])
+        points = np.stack([spine.levels.get(level, np.zeros(3)) for level in LUMBAR_LEVELS])
+        images.append(whole.images[chosen])
+        pixels.append(np.nan_to_num(np.stack([whole.cameras[index].project(points) for index in chosen]), nan=-1e6))
+        known.append(np.tile([level in spine.levels for level in LUMBAR_LEVELS], (count, 1)))
+    return KnownImages(
+        torch.from_numpy(np.concatenate(images)),
+        torch.from_numpy(np.concatenate(pixels).astype(np.float32)),
+        torch.from_numpy(np.concatenate(known)),
+    )
+
+
+def augmented(
+    shown: KnownImages, settings: AugmentationSettings, pixel_mm: float, generator: torch.Generator
+) -> KnownImages:
+    """Turn, scale, shift and mirror images, narrow their fields, and change their contrast and noise."""
+    count, size = len(shown.images), shown.images.shape[2]
+
+    def uniform(*shape: int) -> Tensor:
+        return 2 * torch.rand(count, *shape, generator=generator) - 1
+
+    angle = torch.deg2rad(settings.rotation_deg * uniform())
+    mirror = torch.where(uniform() < 0, -1.0, 1.0)
+    turn = torch.stack([torch.cos(angle), -torch.sin(angle), torch.sin(angle), torch.cos(angle)], 1).view(-1, 2, 2)
+    linear = turn * (1 + settings.scale * uniform())[:, None, None]
+    linear = linear * torch.stack([mirror, torch.ones(count)], 1)[:, None, :]
+    shift_px = settings.shift_mm / pixel_mm * uniform(2)
+    middle = (size - 1) / 2
+    pixels = (shown.pixels - middle) @ linear.transpose(1, 2) + shift_px[:, None] + middle
+    images = _warped(shown.images, linear, shift_px)
+    field = images[:, 1] * _narrow_field(size, settings, pixel_mm, uniform)
+    contrast = images[:, 0].clamp_min(0) ** (1 + settings.gamma * uniform())[:, None, None]
+    noise = settings.noise * uniform().abs()[:, None, None] * torch.randn(contrast.shape, generator=generator)
+    return KnownImages(torch.stack([(contrast + noise) * field, field], dim=1), pixels, shown.known)
+
+
+def _warped(
+    images: Float[Tensor, "n 2 s s"], linear: Float[Tensor, "n 2 2"], shift_px: Float[Tensor, "n 2"]
+) -> Float[Tensor, "n 2 s s"]:
+    """Resample so that what was at x from the middle is at ``linear x + shift``; 0 comes in from outside."""
+    inverse = torch.linalg.inv(linear)
+    # grid_sample counts from the middle of the image in halves of its side.
+    offset = -(inverse @ shift_px[:, :, None]) * (2 / images.shape[2])
+    grid = nn.functional.affine_grid(torch.cat([inverse, offset], dim=2), list(images.shape), align_corners=False)
+    return nn.functional.grid_sample(images, grid, align_corners=False)
+
+
+def _narrow_field(size: int, settings: AugmentationSettings, pixel_mm: float, uniform) -> Float[Tensor, "n s s"]:
+    """Draw rectangles, 1 inside: panels of other sizes, whose middles are where they may be."""
+    low, high = settings.field_mm
+    half_px = (low + (high - low) * (uniform(2) + 1) / 2) / pixel_mm / 2
+    middle_px = (size - 1) / 2 + settings.shift_mm / pixel_mm * uniform(2)
+    places = torch.arange(size, dtype=torch.float32)
+    inside = (places - middle_px[..., None]).abs() <= half_px[..., None]
+    return (inside[:, 1, :, None] & inside[:, 0, None, :]).float()
