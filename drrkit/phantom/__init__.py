@@ -5,7 +5,15 @@ Nothing here was measured from a patient; docs/phantom.md says what it is and wh
 
 from typing import TYPE_CHECKING
 
-from drrkit.phantom.parameters import ADULTS, POPULATIONS, SHIFTED, PhantomParameters, Spread, sample_parameters
+from drrkit.phantom.parameters import (
+    ADULTS,
+    POPULATIONS,
+    SHIFTED,
+    VARIED,
+    PhantomParameters,
+    Spread,
+    sample_parameters,
+)
 
 if TYPE_CHECKING:
     from drrkit.phantom.phantom import Phantom, make_phantom
@@ -15,6 +23,7 @@ __all__ = [
     "ADULTS",
     "POPULATIONS",
     "SHIFTED",
+    "VARIED",
     "Phantom",
     "PhantomParameters",
     "Spine",

@@ -68,7 +68,7 @@ def make_phantom(parameters: PhantomParameters | int, spacing_mm: float = 1.0) -
     hu = np.empty(grid.shape, dtype=np.float32)
     paint_torso(hu, grid.column, grid.x_mm, grid.y_mm, parameters)
     _add_texture(hu, 7.0 * tissue.texture(6, 25, spacing_mm, flesh_rng))
-    canvas = Canvas(hu, grid, parameters.bone_quality, tissue.marrow_texture(spacing_mm, grain_rng))
+    canvas = Canvas(hu, grid, parameters, tissue.marrow_texture(spacing_mm, grain_rng))
     for disc in discs(spine):
         canvas.fill(disc, DISC_HU)
     _paint_surroundings(canvas, spine, parameters)
@@ -105,9 +105,15 @@ class Canvas:
     """A volume that surfaces are painted into, by the share of each voxel that they cover."""
 
     def __init__(
-        self, hu: Float32[np.ndarray, "z y x"], grid: Grid, quality: float, grain: Float32[np.ndarray, "t t t"]
+        self,
+        hu: Float32[np.ndarray, "z y x"],
+        grid: Grid,
+        parameters: PhantomParameters,
+        grain: Float32[np.ndarray, "t t t"],
     ) -> None:
-        self.hu, self.grid, self.quality, self.grain = hu, grid, quality, grain
+        self.hu, self.grid, self.grain = hu, grid, grain
+        self.quality, self.shell = parameters.bone_quality, parameters.shell
+        self.marrow_hu = parameters.marrow * tissue.marrow_hu(parameters.bone_quality)
         self.voxel_from_world = np.linalg.inv(grid.world_from_voxel)
 
     def fill(self, surface: Bone, tissue_hu: float) -> Coverage:
@@ -136,10 +142,10 @@ class Canvas:
         self, bone: Bone, shell_mm: Float[np.ndarray, " n"] | float, regions: UInt8[np.ndarray, "z y x"] | None = None
     ) -> None:
         """Replace the inside of a bone by marrow."""
-        thickness = np.broadcast_to(np.asarray(shell_mm, dtype=np.float64), len(bone.vertices))[:, None]
+        thickness = self.shell * np.broadcast_to(np.asarray(shell_mm, dtype=np.float64), len(bone.vertices))[:, None]
         inner = bone.vertices - thickness * vertex_normals(bone.vertices, bone.faces)
         covered = coverage(inner, bone.faces, self.voxel_from_world, self.grid.shape)
-        density = np.float32(tissue.marrow_hu(self.quality)) * (1 + _repeated(self.grain, covered.box))
+        density = np.float32(self.marrow_hu) * (1 + _repeated(self.grain, covered.box))
         if regions is not None:
             density *= tissue.marrow_ratio(regions[covered.box])
         part = self.hu[covered.box]

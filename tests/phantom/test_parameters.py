@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from drrkit import InputError
-from drrkit.phantom import ADULTS, SHIFTED, PhantomParameters, Spread, sample_parameters
+from drrkit.phantom import ADULTS, POPULATIONS, SHIFTED, VARIED, PhantomParameters, Spread, sample_parameters
 from drrkit.phantom.parameters import LIMITS
 
 
@@ -67,7 +67,7 @@ def test_impossible_spreads_are_refused(values):
         Spread(*values)
 
 
-@pytest.mark.parametrize("population", [ADULTS, SHIFTED], ids=["adults", "shifted"])
+@pytest.mark.parametrize("population", POPULATIONS.values(), ids=list(POPULATIONS))
 def test_populations_stay_within_the_limits(population):
     for name, spread in population.items():
         if name in LIMITS:
@@ -92,3 +92,21 @@ def test_the_shifted_cohort_is_harder():
     for name in ("scoliosis_deg", "slip_mm", "height_loss", "osteophyte_mm", "disc_degeneration", "noise_hu"):
         assert np.mean([abs(getattr(p, name)) for p in harder]) > np.mean([abs(getattr(p, name)) for p in usual]), name
     assert np.mean([p.bone_quality for p in harder]) < np.mean([p.bone_quality for p in usual])
+
+
+def test_individuals_stay_who_they_were():
+    # Drawn before individuality, shell and marrow could be drawn, too.
+    known = sample_parameters(11)
+    assert known.slip_level == "L3"
+    assert (known.individuality, known.shell, known.marrow) == (1.0, 1.0, 1.0)
+    assert known.lordosis_deg == pytest.approx(34.49763830425535)
+
+
+def test_the_varied_cohort_spans_more_than_the_adults():
+    usual = [sample_parameters(seed) for seed in range(100)]
+    varied = [sample_parameters(seed, VARIED) for seed in range(100)]
+    for name in ("size", "individuality", "bone_quality", "shell", "marrow", "blur_mm", "noise_hu", "roll_deg"):
+        assert np.std([getattr(p, name) for p in varied]) > 1.2 * np.std([getattr(p, name) for p in usual]), name
+    # What it is evaluated on stays strange to it: the shifted cohort's diseases are not in it.
+    assert [p.scoliosis_deg for p in varied] == [p.scoliosis_deg for p in usual]
+    assert [p.slip_mm for p in varied] == [p.slip_mm for p in usual]

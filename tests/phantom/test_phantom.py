@@ -147,3 +147,15 @@ def test_bad_spacing_is_refused(spacing_mm):
 def test_bad_seed_is_refused():
     with pytest.raises(InputError, match="seed"):
         make_phantom(-3)
+
+
+def test_shell_and_marrow_change_the_bone_inside_alone():
+    usual, other = (
+        make_phantom(PhantomParameters(seed=3, **bone), 3.0) for bone in ({}, {"shell": 2.0, "marrow": 0.3})
+    )
+    assert np.array_equal(usual.volume.labels, other.volume.labels)
+    inside = usual.volume.level_mask("L3")
+    core = ndimage.binary_erosion(inside, iterations=2)
+    assert other.volume.hu[core].mean() < 0.6 * usual.volume.hu[core].mean()
+    rim = inside & ~ndimage.binary_erosion(inside)
+    assert other.volume.hu[rim].mean() > 1.1 * usual.volume.hu[rim].mean()
