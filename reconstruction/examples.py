@@ -27,7 +27,7 @@ from reconstruction.loading import LoadedCase
 from reconstruction.lookup import codes_on_grid
 from reconstruction.model import ModelSpec
 from reconstruction.viewchoice import ViewChoice, choose_views
-from reconstruction.views import normalized, window_at
+from reconstruction.views import window_at
 
 # Streams of random numbers that must not touch.
 _ORDER, _COUNT, _EXAMPLE = range(3)
@@ -154,7 +154,7 @@ def draw_example(
         )
         believed = Radiograph(radiograph.pixels, radiograph.domain, camera)
         pixels, field, camera = window_at(believed, grid.center_world, spec.window.size_px)
-        images.append(normalized(augmented(pixels, field, sampling.augmentation, rng), field)[None])
+        images.append(augmented(pixels, field, sampling.augmentation, rng)[None])
         matrices.append(grid.pixel_from_grid(camera).astype(np.float32))
     codes = codes_on_grid(loaded.codes, loaded.world_from_voxel, grid)
     classes = (codes == LEVEL_CODES[level]).astype(np.uint8) if level else classes_from_codes(codes, spec.classes)

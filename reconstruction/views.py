@@ -81,13 +81,21 @@ def normalized(
         pixels: Line integrals.
         field: Where the image has been exposed; everywhere if None. Pixels outside become 0.
     """
+    scale = densest(pixels, field)
+    if scale == 0:
+        return np.zeros_like(pixels)
+    scaled = pixels / np.float32(scale)
+    return scaled if field is None else np.where(field, scaled, np.float32(0))
+
+
+def densest(pixels: Float32[np.ndarray, "h w"], field: Bool[np.ndarray, "h w"] | None = None) -> float:
+    """Return the scale of :func:`normalized`: the line integral of the densest part, 0 where there is nothing."""
     positive = pixels[pixels > 0] if field is None else pixels[(pixels > 0) & field]
     if not positive.size:
-        return np.zeros_like(pixels)
+        return 0.0
     dense = np.percentile(positive, _SCALE_PERCENTILE)
     something = positive[positive > _NOTHING_PART * dense]
-    scaled = pixels / np.float32(np.percentile(something, _SCALE_PERCENTILE))
-    return scaled if field is None else np.where(field, scaled, np.float32(0))
+    return float(np.percentile(something, _SCALE_PERCENTILE))
 
 
 def scaled_region(
