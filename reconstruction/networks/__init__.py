@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from reconstruction.networks.kasten import Kasten
 from reconstruction.networks.permute_concat import PermuteConcat
+from reconstruction.networks.x23d import X23D
 
 
 class ReconstructionNetwork(Protocol):
@@ -33,6 +34,7 @@ class ReconstructionNetwork(Protocol):
 # name -> constructor(classes=number of classes with background, **settings) -> nn.Module with the contract's call.
 NETWORKS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
     {
+        "x23d": X23D,
         "kasten": Kasten,
         "permute-concat": PermuteConcat,
     }

@@ -61,7 +61,10 @@ class Attention(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.out_channels = 2 * channels + 1
-        self.score = nn.Sequential(nn.Conv3d(2 * channels, channels, 1), nn.ReLU(), nn.Conv3d(channels, 1, 1))
+        # A softmax does not see an offset that all scores share, so the last layer has none.
+        self.score = nn.Sequential(
+            nn.Conv3d(2 * channels, channels, 1), nn.ReLU(), nn.Conv3d(channels, 1, 1, bias=False)
+        )
 
     def forward(
         self, features: Float[Tensor, "b v c z y x"], inside: Float[Tensor, "b v 1 z y x"]

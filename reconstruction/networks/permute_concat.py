@@ -109,8 +109,8 @@ def _encoder(widths: Sequence[int], strides: Sequence[int], kernel_px: int) -> n
 
 
 def _expansion(widths: Sequence[int], axis: int) -> nn.Sequential:
-    doubled = tuple(2 if number == axis else 1 for number in (2, 3, 4))
-    added = tuple(factor - 1 for factor in doubled)
+    doubled = (1, 2, 1) if axis == _AP_RAY_AXIS else (1, 1, 2)
+    added = (0, 1, 0) if axis == _AP_RAY_AXIS else (0, 0, 1)
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
         grow = nn.ConvTranspose3d(inputs, outputs, 3, stride=doubled, padding=1, output_padding=added, bias=False)
