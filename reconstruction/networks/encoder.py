@@ -1,6 +1,7 @@
 """The 2-D encoder that all views share: a small U-Net from an image to feature maps."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -23,7 +24,7 @@ class ImageEncoder(nn.Module):
         self.stem = ConvBlock2d(1, widths[0])
         self.down = nn.ModuleList(
             nn.Sequential(ConvBlock2d(before, after, stride=2), ConvBlock2d(after, after))
-            for before, after in zip(widths[:-1], widths[1:], strict=True)
+            for before, after in pairwise(widths)
         )
         self.up = nn.ModuleList(
             ConvBlock2d(below + here, here)

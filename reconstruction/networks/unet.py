@@ -1,6 +1,7 @@
 """The 3-D U-Net that turns fused features into classes."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -27,7 +28,7 @@ class VolumeUnet(nn.Module):
         self.enter = nn.Sequential(ConvBlock3d(inputs, widths[0]), ConvBlock3d(widths[0], widths[0]))
         self.down = nn.ModuleList(
             nn.Sequential(ConvBlock3d(before, after, stride=2), ConvBlock3d(after, after))
-            for before, after in zip(widths[:-1], widths[1:], strict=True)
+            for before, after in pairwise(widths)
         )
         self.up = nn.ModuleList(
             nn.ConvTranspose3d(below, here, 2, stride=2)

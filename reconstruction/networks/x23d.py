@@ -1,8 +1,8 @@
 """The calibrated network: encode every view, back-project through its camera, fuse, and decode in 3-D.
 
 After X23D (Jecklin et al., J. Imaging 2022, 8(10):271), a learnt stereo machine that is fed the calibration. Its text
-does not give the layers: widths, depths, the two resolutions, the in-image mask, the relative depth, and mean and spread
-as the default fusion are this project's choice.
+does not give the layers: widths, depths, the two resolutions, the in-image mask, the relative depth, and mean and
+spread as the default fusion are this project's choice.
 """
 
 from collections.abc import Sequence
