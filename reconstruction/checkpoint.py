@@ -1,0 +1,94 @@
+"""The full state of a training on disk: a killed run goes on from it as if nothing had happened."""
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from drrkit.errors import InputError
+from drrkit.io.store import atomic_path
+
+STATE_NAME = "state/state.pt"
+STATE_CONVENTION = "drrkit-training-state/1"
+
+
+@dataclass
+class Progress:
+    """How far a training is.
+
+    Args:
+        step: Steps done.
+        seconds: Time that they took, over all runs.
+        loss_sum: Of the steps since the last row of the log.
+        loss_steps: How many these are.
+        scores: Of the weights that are kept, at their last validation.
+        best: Best score so far; with early stopping only.
+        best_step: When that was.
+        waited: Validations since then.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    loss_sum: float = 0.0
+    loss_steps: int = 0
+    scores: dict[str, float] = field(default_factory=dict)
+    best: float | None = None
+    best_step: int = 0
+    waited: int = 0
+
+
+def write_state(out: Path, run: Mapping[str, Any], progress: Progress, tensors: Mapping[str, Any]) -> None:
+    """Write the state of a training; the one before stays until the new one is whole.
+
+    Args:
+        out: Folder of the training.
+        run: What the training was asked to do, as JSON values; only the same may go on.
+        progress: How far it is.
+        tensors: State dictionaries by name: raw weights, their average, the optimizer.
+    """
+    state = {"convention": STATE_CONVENTION, "run": dict(run), "progress": asdict(progress), **tensors}
+    with atomic_path(out / STATE_NAME) as temporary:
+        torch.save(state, temporary)
+
+
+def read_state(out: Path, run: Mapping[str, Any]) -> tuple[Progress, dict[str, Any]] | None:
+    """Read the state of a training that was asked for the same.
+
+    Returns:
+        Progress and the state dictionaries by name; None if there is no state.
+
+    Raises:
+        InputError: The state is of another training (it names the first difference), or no state at all.
+    """
+    path = out / STATE_NAME
+    if not path.exists():
+        return None
+    try:
+        # Only tensors and plain values are read: a state from elsewhere can run no code.
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise InputError(path, f"no state of a training ({error})", "a state, or --force to start anew") from error
+    if not isinstance(state, dict) or state.pop("convention", None) != STATE_CONVENTION:
+        raise InputError(path, "another kind of file", f"a {STATE_CONVENTION}, or --force to start anew")
+    for name, now, then in differences(run, state.pop("run")):
+        wanted = f"{then!r}, as the training in this folder has it; or another folder, or --force to start anew"
+        raise InputError(f"{out}, {name}", repr(now), wanted)
+    return Progress(**state.pop("progress")), state
+
+
+def differences(one: Any, other: Any, place: str = "") -> list[tuple[str, Any, Any]]:
+    """List where two nested values differ, as (name with dots, in the one, in the other)."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        found = []
+        for name in [*one, *(name for name in other if name not in one)]:
+            found += differences(one.get(name), other.get(name), f"{place}.{name}" if place else str(name))
+        return found
+    return [] if one == other else [(place, one, other)]
+
+
+def forget(out: Path) -> None:
+    """Remove the state, so that a training in this folder starts anew."""
+    (out / STATE_NAME).unlink(missing_ok=True)

@@ -1,0 +1,91 @@
+"""What a training is asked for, and what it says: values only."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from reconstruction.model import ModelSpec
+from reconstruction.settings import TrainSettings
+
+if TYPE_CHECKING:
+    # What draws examples imports much that spawned processes need not wait for here.
+    from reconstruction.examples import Batch
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where a training starts if not from random weights.
+
+    Args:
+        weights: State dictionary of the same network.
+        frozen: Part that does not learn, one of ``reconstruction.freezing.PARTS``.
+    """
+
+    weights: Mapping[str, Tensor]
+    frozen: str
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What a training says of itself now and then: mean loss since the last time, and when it will be done."""
+
+    step: int
+    steps: int
+    loss: float
+    seconds_left: float
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A finished training.
+
+    Args:
+        model: The weights that were kept.
+        steps: Steps done.
+        best_step: Step of the weights that were kept.
+        seconds: Time of all steps and validations, over all runs.
+        scores: Validation of the weights that were kept; empty without one.
+    """
+
+    model: Path
+    steps: int
+    best_step: int
+    seconds: float
+    scores: Mapping[str, float]
+
+
+# (step, rank) -> examples; the same arguments give the same examples.
+Batches = Callable[[int, int], "Batch"]
+Validate = Callable[[nn.Module], Mapping[str, float]]
+Report = Callable[[StepReport], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What ``reconstruction.training.train`` was asked for."""
+
+    spec: ModelSpec
+    batches: Batches
+    settings: TrainSettings
+    out: Path
+    validate: Validate | None
+    start: Start | None
+    report: Report | None
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the training was asked to do; only the same may go on from a state."""
+        start = self.start and {"frozen": self.start.frozen, "weights_sha256": _sha256(self.start.weights)}
+        spec = TypeAdapter(ModelSpec).dump_python(self.spec, mode="json")
+        return {"model": spec, "training": self.settings.model_dump(mode="json"), "start": start}
+
+
+def _sha256(weights: Mapping[str, Tensor]) -> str:
+    return hashlib.sha256(save({name: tensor.cpu().contiguous() for name, tensor in weights.items()})).hexdigest()
