@@ -119,7 +119,7 @@ def test_every_parameter_learns_from_every_view(network):
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
-        assert parameter.grad.abs().max() > 0, name
+        assert parameter.grad.abs().max() > 1e-4, name  # less is rounding
     assert (images.grad.abs().amax(dim=(2, 3, 4)) > 0).all()
 
 

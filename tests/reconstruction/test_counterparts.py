@@ -136,7 +136,7 @@ def test_a_few_steps_learn_where_the_box_is(network):
     target[0, BOX[0] - 1 : BOX[0] + 2, BOX[1] - 1 : BOX[1] + 2, BOX[2] + 1 : BOX[2] + 4] = 1  # x: 2 more each side
     weights = torch.tensor([0.01, 1.0])
     optimizer = torch.optim.AdamW(network.train().parameters(), lr=0.02)
-    for _ in range(40):
+    for _ in range(25):
         loss = torch.nn.functional.cross_entropy(network(views, rigid_matrices(), shape), target, weight=weights)
         optimizer.zero_grad()
         loss.backward()
