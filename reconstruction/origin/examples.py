@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from drrkit.volume import LUMBAR_LEVELS
+from reconstruction.augmentation import augmented
 from reconstruction.origin.images import whole_views
 from reconstruction.origin.settings import AugmentationSettings, OriginSettings
 from reconstruction.origin.spines import KnownSpine
@@ -65,28 +66,33 @@ def known_images(spines: Iterable[KnownSpine], settings: OriginSettings, multipl
     )
 
 
-def augmented(
+def changed(
     shown: KnownImages, settings: AugmentationSettings, pixel_mm: float, generator: torch.Generator
 ) -> KnownImages:
-    """Turn, scale, shift and mirror images, narrow their fields, and change their contrast and noise."""
+    """Turn, scale, shift and mirror images, narrow their fields, and change their pixels."""
     count, size = len(shown.images), shown.images.shape[2]
-
-    def uniform(*shape: int) -> Tensor:
-        return 2 * torch.rand(count, *shape, generator=generator) - 1
-
-    angle = torch.deg2rad(settings.rotation_deg * uniform())
-    mirror = torch.where(uniform() < 0, -1.0, 1.0)
+    angle = torch.deg2rad(settings.rotation_deg * _uniform((count,), generator))
+    mirror = torch.where(_uniform((count,), generator) < 0, -1.0, 1.0)
     turn = torch.stack([torch.cos(angle), -torch.sin(angle), torch.sin(angle), torch.cos(angle)], 1).view(-1, 2, 2)
-    linear = turn * (1 + settings.scale * uniform())[:, None, None]
+    linear = turn * (1 + settings.scale * _uniform((count,), generator))[:, None, None]
     linear = linear * torch.stack([mirror, torch.ones(count)], 1)[:, None, :]
-    shift_px = settings.shift_mm / pixel_mm * uniform(2)
+    shift_px = settings.shift_mm / pixel_mm * _uniform((count, 2), generator)
     middle = (size - 1) / 2
     pixels = (shown.pixels - middle) @ linear.transpose(1, 2) + shift_px[:, None] + middle
-    images = _warped(shown.images, linear, shift_px)
-    field = images[:, 1] * _narrow_field(size, settings, pixel_mm, uniform)
-    contrast = images[:, 0].clamp_min(0) ** (1 + settings.gamma * uniform())[:, None, None]
-    noise = settings.noise * uniform().abs()[:, None, None] * torch.randn(contrast.shape, generator=generator)
-    return KnownImages(torch.stack([(contrast + noise) * field, field], dim=1), pixels, shown.known)
+    images, fields = _warped(shown.images, linear, shift_px).unbind(dim=1)
+    fields = (fields * _narrow_fields(count, size, settings, pixel_mm, generator) > 0.5).float()
+    seed = int(torch.randint(2**31, (1,), generator=generator))
+    streams = np.random.default_rng(seed).spawn(count)
+    other = [
+        augmented(image, field > 0, settings.pixels, stream)
+        for image, field, stream in zip(images.numpy(), fields.numpy(), streams, strict=True)
+    ]
+    return KnownImages(torch.stack([torch.from_numpy(np.stack(other)), fields], dim=1), pixels, shown.known)
+
+
+def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Float[Tensor, "*shape"]:
+    """Draw between -1 and 1."""
+    return 2 * torch.rand(shape, generator=generator) - 1
 
 
 def _warped(
@@ -100,11 +106,13 @@ def _warped(
     return nn.functional.grid_sample(images, grid, align_corners=False)
 
 
-def _narrow_field(size: int, settings: AugmentationSettings, pixel_mm: float, uniform) -> Float[Tensor, "n s s"]:
+def _narrow_fields(
+    count: int, size: int, settings: AugmentationSettings, pixel_mm: float, generator: torch.Generator
+) -> Float[Tensor, "n s s"]:
     """Draw rectangles, 1 inside: panels of other sizes, whose middles are where they may be."""
     low, high = settings.field_mm
-    half_px = (low + (high - low) * (uniform(2) + 1) / 2) / pixel_mm / 2
-    middle_px = (size - 1) / 2 + settings.shift_mm / pixel_mm * uniform(2)
+    half_px = (low + (high - low) * (_uniform((count, 2), generator) + 1) / 2) / pixel_mm / 2
+    middle_px = (size - 1) / 2 + settings.shift_mm / pixel_mm * _uniform((count, 2), generator)
     places = torch.arange(size, dtype=torch.float32)
     inside = (places - middle_px[..., None]).abs() <= half_px[..., None]
     return (inside[:, 1, :, None] & inside[:, 0, None, :]).float()

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from drrkit.parameters import Parameters
+from reconstruction.augmentation import AugmentationName
 
 
 class NetworkSettings(Parameters):
@@ -20,7 +21,7 @@ class NetworkSettings(Parameters):
 
 
 class AugmentationSettings(Parameters):
-    """How training images are changed, each number uniformly within plus or minus the given one.
+    """How training images are changed: turned, scaled, shifted (uniformly within plus or minus the given), and more.
 
     Args:
         rotation_deg: Turn in the image: patients that lie obliquely, detectors that are mounted askew.
@@ -28,16 +29,14 @@ class AugmentationSettings(Parameters):
         shift_mm: Along and across: a lumbar spine need not be in the middle.
         field_mm: Smallest and largest side of the exposed field; what is outside becomes 0. Small detectors lose
             levels in this way.
-        gamma: Exponent, 1 plus or minus this: hard and soft beams.
-        noise: Standard deviation of the largest noise, as a share of the densest bone.
+        pixels: What is done to pixels; see :mod:`reconstruction.augmentation`.
     """
 
     rotation_deg: float = Field(ge=0)
     scale: float = Field(ge=0, lt=1)
     shift_mm: float = Field(ge=0)
     field_mm: tuple[float, float]
-    gamma: float = Field(ge=0, lt=1)
-    noise: float = Field(ge=0)
+    pixels: AugmentationName
 
 
 class TrainingSettings(Parameters):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from drrkit.errors import InputError
 from reconstruction.cases import Case, of_split
-from reconstruction.origin.examples import KnownImages, augmented, known_images
+from reconstruction.origin.examples import KnownImages, changed, known_images
 from reconstruction.origin.heatmaps import LevelHeatmaps, pixel_from_cell
 from reconstruction.origin.model import OriginModel, make_network, save_origin
 from reconstruction.origin.settings import OriginSettings
@@ -91,7 +91,7 @@ def train_heatmaps(
     network.train()
     for step in range(1, training.steps + 1):
         drawn = torch.randint(len(images.images), (training.batch_images,), generator=generator)
-        shown = augmented(images.subset(drawn), training.augmentation, pixel_mm, generator)
+        shown = changed(images.subset(drawn), training.augmentation, pixel_mm, generator)
         loss = heatmap_loss(network(shown.images), shown, network.stride, training.blob_sigma_mm / pixel_mm)
         optimizer.zero_grad()
         loss.backward()
