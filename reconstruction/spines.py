@@ -16,12 +16,14 @@ import numba
 import numpy as np
 from pydantic import Field, model_validator
 
+from drrkit.errors import InputError
+from drrkit.geometry import rigid
 from drrkit.geometry.carm import CArm
 from drrkit.geometry.presets import preset
 from drrkit.geometry.viewsets import view_set
 from drrkit.parameters import Parameters
 from drrkit.phantom import POPULATIONS, Phantom, make_phantom, sample_parameters
-from drrkit.volume import LUMBAR_LEVELS
+from drrkit.volume import LUMBAR_LEVELS, Volume
 from reconstruction.cases import Case, Split
 from reconstruction.rendering import (
     CAMERAS_NAME,
@@ -33,6 +35,9 @@ from reconstruction.rendering import (
     write_cut,
     write_views,
 )
+
+# Of random numbers beside those of the phantom itself.
+_SCAN_STREAM = 10
 
 
 class PanelParameters(Parameters):
@@ -57,7 +62,21 @@ class JitterParameters(Parameters):
 
 
 class GroupParameters(Parameters):
-    """Individuals ``first_seed`` and on, and how they are imaged; ``regions`` says whether to keep their regions."""
+    """Individuals ``first_seed`` and on, and how they are imaged.
+
+    Args:
+        name: Of the group; with the seed it names the donor.
+        split: Of all its donors.
+        population: What they are drawn from.
+        first_seed: The first individual.
+        count: How many.
+        spacing_mm: Of the phantom's voxels.
+        thick_slices: Share of individuals whose CT has slices twice as thick, as CTs of the clinic do.
+        bone_threshold_hu: Lowest and highest; each individual's is drawn between.
+        regions: Whether to keep the regions of the vertebrae beside their labels.
+        carm: Gantry and panel.
+        jitter: How far each individual's views are shaken.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     split: Split
@@ -65,6 +84,8 @@ class GroupParameters(Parameters):
     first_seed: int = Field(ge=0)
     count: int = Field(ge=1)
     spacing_mm: float = Field(gt=0)
+    thick_slices: float = Field(ge=0, le=1)
+    bone_threshold_hu: tuple[float, float]
     regions: bool
     carm: PanelParameters
     jitter: JitterParameters
@@ -84,12 +105,18 @@ class GroupParameters(Parameters):
             raise ValueError(f"population {self.population}: wanted {' or '.join(POPULATIONS)}")
         return self
 
+    @model_validator(mode="after")
+    def _ordered_thresholds(self) -> Self:
+        low, high = self.bone_threshold_hu
+        if not low <= high:
+            raise ValueError(f"bone_threshold_hu from {low:g} to {high:g}: wanted the lower one first")
+        return self
+
 
 class SpinesParameters(Parameters):
     """The groups and what they share; ``workers`` changes the time that it takes, and nothing else."""
 
     views: str
-    bone_threshold_hu: float
     energy_kev: float = Field(gt=0)
     label_margin_mm: float = Field(ge=0)
     workers: int = Field(ge=1)
@@ -128,7 +155,10 @@ def make_case(parameters: SpinesParameters, group: GroupParameters, seed: int, o
     views = view_set(parameters.views).jittered(seed, **group.jitter.model_dump())
     cameras = views.cameras(group.carm.carm(), isocenter_world)
     check_in_view(cameras, vertices, f"group {group.name}, seed {seed}")
-    write_views(folder, phantom.volume, cameras, "bone", parameters.bone_threshold_hu, parameters.energy_kev)
+    rng = np.random.default_rng([seed, _SCAN_STREAM])
+    threshold_hu = rng.uniform(*group.bone_threshold_hu)
+    scan = with_thick_slices(phantom.volume) if rng.random() < group.thick_slices else phantom.volume
+    write_views(folder, scan, cameras, "bone", threshold_hu, parameters.energy_kev)
     _write_labels(phantom, folder, parameters.label_margin_mm, group.regions)
     return Case(
         case_id=donor_id,
@@ -144,6 +174,20 @@ def make_case(parameters: SpinesParameters, group: GroupParameters, seed: int, o
         population=group.population,
         regions=folder / REGIONS_NAME if group.regions else None,
     )
+
+
+def with_thick_slices(volume: Volume) -> Volume:
+    """Average pairs of slices, as a scan with twice the slice thickness does; labels are left out.
+
+    Raises:
+        InputError: A volume of one slice.
+    """
+    pairs = len(volume.hu) // 2
+    if pairs == 0:
+        raise InputError("volume", "one slice", "at least two to average")
+    hu = volume.hu[: 2 * pairs].astype(np.float32).reshape(pairs, 2, *volume.hu.shape[1:]).mean(axis=1)
+    thick_from_voxel = rigid.from_rotation_translation(np.diag([1.0, 1.0, 2.0]), [0.0, 0.0, 0.5])
+    return Volume(np.rint(hu).astype(volume.hu.dtype), volume.world_from_voxel @ thick_from_voxel)
 
 
 def _write_labels(phantom: Phantom, folder: Path, margin_mm: float, with_regions: bool) -> None:
