@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -120,15 +122,25 @@ def read_case_labels(case: Case) -> Volume:
     Raises:
         InputError: As :func:`drrkit.io.labels.read_labels`, or a level of the case that the labels do not have.
     """
-    first = next(iter(sorted(case.labels.glob("*.nii.gz"))), case.labels) if case.labels.is_dir() else case.labels
-    grid = volumefile.read_grid(first)
-    blank = Volume(np.zeros(grid.shape, np.int16), grid.world_from_voxel)
-    volume = blank.with_labels(read_labels(case.labels, case.label_scheme, blank))
+    volume = read_label_volume(case.labels, case.label_scheme)
     missing = [level for level in case.levels if level not in volume.levels]
     if missing or not case.levels:
         wanted = f"labels of {', '.join(missing) or 'any level'} (case {case.case_id})"
         raise InputError(case.labels, f"labels of {', '.join(volume.levels) or 'nothing'}", wanted)
     return volume
+
+
+def read_label_volume(path: Path, scheme: str) -> Volume:
+    """Read labels without a CT; the Hounsfield units of the volume are all 0.
+
+    Raises:
+        InputError: As :func:`drrkit.io.labels.read_labels`.
+    """
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    first = next((file for file in files if file.name.endswith(volumefile.WRITABLE)), path)
+    grid = volumefile.read_grid(first)
+    blank = Volume(np.zeros(grid.shape, np.int16), grid.world_from_voxel)
+    return blank.with_labels(read_labels(path, scheme, blank))
 
 
 def read_case_radiographs(case: Case) -> list[Radiograph]:
@@ -137,7 +149,8 @@ def read_case_radiographs(case: Case) -> list[Radiograph]:
     Raises:
         InputError: A file that cannot be read, no camera of a view's name, or a size that is not the camera's.
     """
-    cameras = read_cameras(case.cameras)
+    changed_ns = case.cameras.stat().st_mtime_ns if case.cameras.is_file() else 0
+    cameras = _cameras_of(case.cameras, changed_ns)
     unknown = [view_id for view_id in case.views if view_id not in cameras]
     if unknown:
         raise InputError(case.cameras, f"no camera {', '.join(unknown)}", f"one for each view of case {case.case_id}")
@@ -196,3 +209,9 @@ def levels_center_world(
 
 def _lumbar_or_all(levels: Sequence[str]) -> list[str]:
     return [level for level in levels if level in LUMBAR_LEVELS] or list(levels)
+
+
+@lru_cache(maxsize=4)
+def _cameras_of(path: Path, changed_ns: int) -> dict[str, Camera]:
+    """Read cameras once for all cases that share a file; a render of a cohort has one file for all."""
+    return read_cameras(path)
