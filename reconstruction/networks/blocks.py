@@ -6,8 +6,12 @@ from torch import Tensor, nn
 
 
 def norm(channels: int) -> nn.Module:
-    """Group normalization: the same with one example a batch as with many, in training as in use."""
-    return nn.GroupNorm(max(1, channels // 8), channels)
+    """Instance normalization: the same with one example a batch as with many, in training as in use.
+
+    Every channel for itself: with several channels to a group, those that tell bone from air drown those that tell one
+    level from the next, and levels are not learned (docs/reconstruction.md).
+    """
+    return nn.GroupNorm(channels, channels)
 
 
 class ConvBlock2d(nn.Module):

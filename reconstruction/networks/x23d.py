@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from drrkit.errors import InputError
 from reconstruction.networks.backprojection import backproject
+from reconstruction.networks.blocks import coordinates
 from reconstruction.networks.encoder import ImageEncoder
 from reconstruction.networks.fusion import FUSIONS
 from reconstruction.networks.unet import VolumeUnet
@@ -53,7 +54,7 @@ class X23D(nn.Module):
         fine_inputs = self.fine_fusion.out_channels if self.fine_fusion is not None else 0
         self.unet = VolumeUnet(self.fusion.out_channels + _COORDINATES, volume_widths, fine_inputs, fine_width, classes)
         self.grid_multiple: int = self.unet.grid_multiple
-        self.order_free: bool = self.fusion.order_free
+        self.order_free = bool(self.fusion.order_free)
 
     def forward(
         self,
@@ -74,15 +75,9 @@ class X23D(nn.Module):
         coarse = self.fusion(
             torch.cat([features, depth], dim=1).unflatten(0, (batch, views)), inside.unflatten(0, (batch, views))
         )
-        coarse = torch.cat([coarse, _coordinates(coarse)], dim=1)
+        coarse = torch.cat([coarse, coordinates(coarse)], dim=1)
         fine = None
         if self.fine_fusion is not None and fine_maps is not None:
             features, inside, _ = backproject(fine_maps, cameras, grid_shape)
             fine = self.fine_fusion(features.unflatten(0, (batch, views)), inside.unflatten(0, (batch, views)))
         return self.unet(coarse, fine)
-
-
-def _coordinates(volume: Float[Tensor, "b c z y x"]) -> Float[Tensor, "b 3 z y x"]:
-    """Where a voxel is in the grid, -1 to 1 along each axis: vertebrae that look alike differ by where they are."""
-    axes = [torch.linspace(-1, 1, size, device=volume.device, dtype=volume.dtype) for size in volume.shape[2:]]
-    return torch.stack(torch.meshgrid(*axes, indexing="ij")).expand(volume.shape[0], -1, -1, -1, -1)
