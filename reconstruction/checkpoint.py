@@ -26,7 +26,7 @@ class Progress:
         loss_steps: How many these are.
         scores: Of the weights that are kept, at their last validation.
         best: Best score so far; with early stopping only.
-        best_step: When that was.
+        best_step: Step of ``scores``.
         waited: Validations since then.
     """
 
@@ -36,7 +36,7 @@ class Progress:
     loss_steps: int = 0
     scores: dict[str, float] = field(default_factory=dict)
     best: float | None = None
-    best_step: int = 0
+    best_step: int | None = None
     waited: int = 0
 
 

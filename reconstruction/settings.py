@@ -30,7 +30,7 @@ class TrainSettings(Parameters):
 
     Args:
         steps: Steps of the optimizer.
-        batch: Examples a step and process.
+        batch: Examples a step, of all processes together.
         learning_rate: Highest, after the warm-up; it falls as a cosine to 0.
         warmup_steps: Steps of its straight rise.
         weight_decay: Of AdamW, on matrices and kernels only.

@@ -76,6 +76,9 @@ def train(
     """
     if settings.patience is not None and validate is None:
         raise InputError("patience", "no validation to wait for", "cases of a validation donor, or no patience")
+    if settings.batch % settings.processes:
+        found = f"{settings.batch} examples for {settings.processes} processes"
+        raise InputError("batch", found, "a multiple of the processes")
     with sole_writer(out):
         fabric = make_fabric(device, settings.precision, settings.processes)
         job = Job(spec, batches, settings, out, validate, start, report)
@@ -113,6 +116,7 @@ class _Training:
 def _run(fabric: Fabric, job: Job) -> dict[str, Any]:
     training = _begin(fabric, job)
     with _telling(training) as tell, closing(_batches(training)) as batches:
+        _judge_start(training, tell)
         for batch in batches:
             _learn(training, batch)
             loss = _mean_loss(training)
@@ -159,7 +163,7 @@ def _batches(training: _Training) -> Generator["Batch", None, None]:
 
 def _batch(job: Job, rank: int, step: int) -> "Batch":
     batch = job.batches(step, rank)
-    size = (job.settings.batch, *job.spec.grid_shape)
+    size = (job.settings.batch // job.settings.processes, *job.spec.grid_shape)
     if tuple(batch.classes.shape) != size or batch.images.shape[0] != size[0]:
         raise InputError(f"batch of step {step}", f"classes {tuple(batch.classes.shape)}", f"{size}")
     if int(batch.classes.max()) > len(job.spec.classes):
@@ -230,6 +234,17 @@ def _judge(training: _Training, scores: Mapping[str, float]) -> bool:
     return patient
 
 
+def _judge_start(training: _Training, tell: Callable[[Mapping[str, float]], None]) -> None:
+    """Judge the weights that a fine-tuning starts from: what it learns has to be better."""
+    job = training.job
+    if job.start is None or job.settings.patience is None or training.progress.step > 0:
+        return
+    scores = _validate(training)
+    _judge(training, scores)
+    tell(scores)
+    _keep(training, better=True)
+
+
 @contextmanager
 def _telling(training: _Training) -> Iterator[Callable[[Mapping[str, float]], None]]:
     job, progress = training.job, training.progress
@@ -279,10 +294,11 @@ def _trained(training: _Training) -> ModelSpec:
 
 def _finish(training: _Training) -> dict[str, Any]:
     fabric, progress = training.fabric, training.progress
+    patience = training.job.settings.patience
     on_card = fabric.device.type == "cuda"
     account = {
         "steps": progress.step,
-        "best_step": progress.best_step or progress.step,
+        "best_step": progress.step if patience is None else progress.best_step,
         "seconds": progress.seconds,
         "seconds_per_step": progress.seconds / progress.step,
         "scores": progress.scores,

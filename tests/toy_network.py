@@ -76,7 +76,7 @@ def sphere_example(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 class SphereBatches:
-    """Balls as a pure function of (step, rank); rank r of a step has the r-th ``batch`` of its balls."""
+    """Balls as a pure function of (step, rank); of each step's balls rank r has the r-th share."""
 
     def __init__(self, batch: int, first_seed: int = 0) -> None:
         self.batch = batch

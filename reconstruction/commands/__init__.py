@@ -1,0 +1,12 @@
+"""Commands of reconstruction: ``drrkit reconstruct`` and ``drrkit reconstructor``."""
+
+import typer
+
+from reconstruction.commands.reconstruct import reconstruct
+from reconstruction.commands.reconstructor import finetune, train
+
+__all__ = ["reconstruct", "reconstructor"]
+
+reconstructor = typer.Typer(help="Train, adapt and judge networks that reconstruct.", no_args_is_help=True)
+reconstructor.command("train")(train)
+reconstructor.command("finetune")(finetune)
