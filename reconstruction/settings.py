@@ -17,12 +17,14 @@ class LossSettings(Parameters):
         dice_union: Weight of the Dice of all classes together against the background.
         cross_entropy: Weight of the cross-entropy.
         background: Weight of a background voxel in the cross-entropy; a voxel of any other class weighs 1.
+        levels: Weight of the cross-entropy among the classes without background, over the voxels of bone.
     """
 
     dice_classes: NonNegativeFloat
     dice_union: NonNegativeFloat
     cross_entropy: NonNegativeFloat
     background: PositiveFloat
+    levels: NonNegativeFloat
 
 
 class TrainSettings(Parameters):

@@ -53,7 +53,7 @@ def toy_settings(**changes) -> TrainSettings:
         "weight_decay": 0.01,
         "gradient_clip": 1.0,
         "ema_decay": 0.9,
-        "losses": {"dice_classes": 1.0, "dice_union": 1.0, "cross_entropy": 1.0, "background": 0.5},
+        "losses": {"dice_classes": 1.0, "dice_union": 1.0, "cross_entropy": 1.0, "background": 0.5, "levels": 0.5},
         "precision": "32",
         "channels_last": False,
         "processes": 1,

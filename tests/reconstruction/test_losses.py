@@ -9,9 +9,13 @@ from reconstruction.losses import segmentation_loss
 from reconstruction.settings import LossSettings
 
 
-def weights(dice_classes=0.0, dice_union=0.0, cross_entropy=0.0, background=1.0):
+def weights(dice_classes=0.0, dice_union=0.0, cross_entropy=0.0, background=1.0, levels=0.0):
     return LossSettings(
-        dice_classes=dice_classes, dice_union=dice_union, cross_entropy=cross_entropy, background=background
+        dice_classes=dice_classes,
+        dice_union=dice_union,
+        cross_entropy=cross_entropy,
+        background=background,
+        levels=levels,
     )
 
 
@@ -42,11 +46,21 @@ def plain(logits, truth, of):
         by_class = torch.tensor([of.background] + [1.0] * (len(example) - 1), dtype=torch.float64)
         total += of.dice_classes * (1 - torch.stack(dice).mean()) + of.dice_union * (1 - union)
         total += of.cross_entropy * functional.cross_entropy(example[None], labels[None], by_class)
+        among_levels = example[1:].movedim(0, -1)[true]
+        total += of.levels * functional.cross_entropy(among_levels, labels[true] - 1)
     return total / len(logits)
 
 
 @pytest.mark.parametrize(
-    "of", [weights(1), weights(0, 1), weights(0, 0, 1), weights(0, 0, 1, 0.2), weights(0.5, 2, 3, 0.7)]
+    "of",
+    [
+        weights(1),
+        weights(0, 1),
+        weights(0, 0, 1),
+        weights(0, 0, 1, 0.2),
+        weights(levels=1),
+        weights(0.5, 2, 3, 0.7, 0.4),
+    ],
 )
 def test_it_is_what_the_plain_form_says(of):
     logits, truth = random_case()
@@ -56,7 +70,7 @@ def test_it_is_what_the_plain_form_says(of):
 
 def test_its_gradient_is_that_of_the_plain_form():
     logits, truth = random_case()
-    of = weights(0.5, 2, 3, 0.7)
+    of = weights(0.5, 2, 3, 0.7, 0.4)
     one, other = logits.clone().requires_grad_(), logits.clone().requires_grad_()
     segmentation_loss(one, truth, of).backward()
     plain(other, truth, of).backward()
@@ -75,11 +89,19 @@ def test_a_wrong_level_is_a_fault_of_the_class_and_none_of_the_union():
     swapped = torch.tensor([0, 2, 1], dtype=torch.uint8)[truth.long()]
     assert float(segmentation_loss(certain(swapped, 3), truth, weights(0, 1))) < 1e-5
     assert float(segmentation_loss(certain(swapped, 3), truth, weights(1))) > 0.9
+    assert float(segmentation_loss(certain(swapped, 3), truth, weights(levels=1))) > 25
+
+
+def test_bone_that_is_missed_is_no_fault_of_its_level():
+    _, truth = random_case(3)
+    missed = certain(truth, 3)
+    missed[:, 0] += 60.0
+    assert float(segmentation_loss(missed, truth, weights(levels=1))) < 1e-5
 
 
 def test_an_empty_grid_gives_a_number_and_punishes_bone():
     truth = torch.zeros(1, 4, 4, 4, dtype=torch.uint8)
-    of = weights(1, 1, 1)
+    of = weights(1, 1, 1, levels=1)
     assert float(segmentation_loss(certain(truth, 3), truth, of)) < 1e-5
     assert float(segmentation_loss(certain(truth + 1, 3), truth, of)) > 10
 
