@@ -14,7 +14,10 @@ COMMANDS_GROUP = "drrkit.commands"
 
 
 def build_app() -> typer.Typer:
-    """Assemble the command line; sibling packages join by entry points of the group ``drrkit.commands``."""
+    """Assemble the command line; sibling packages join by entry points of the group ``drrkit.commands``.
+
+    An entry point is a function (a verb) or a Typer app (a noun with verbs of its own).
+    """
     app = typer.Typer(
         name="drrkit",
         help="From CT scans and C-arm X-rays to 3D lumbar spines.",
@@ -26,7 +29,11 @@ def build_app() -> typer.Typer:
     app.add_typer(geometry.app, name="geometry")
     app.add_typer(cohort.app, name="cohort")
     for entry_point in entry_points(group=COMMANDS_GROUP):
-        app.add_typer(entry_point.load(), name=entry_point.name)
+        loaded = entry_point.load()
+        if isinstance(loaded, typer.Typer):
+            app.add_typer(loaded, name=entry_point.name)
+        else:
+            app.command(entry_point.name)(loaded)
     return app
 
 
