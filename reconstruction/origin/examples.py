@@ -1,6 +1,6 @@
 """What heat maps learn from: whole images with the pixels of centroids, changed anew each time they are shown."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,11 @@ class KnownImages:
     pixels: Float[Tensor, "n l 2"]
     known: Bool[Tensor, "n l"]
 
+    @classmethod
+    def joined(cls, parts: Sequence["KnownImages"]) -> "KnownImages":
+        """Put the images of several spines together."""
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in ("images", "pixels", "known")))
+
     def subset(self, indices: Tensor) -> "KnownImages":
         """Return some of them."""
         return KnownImages(self.images[indices], self.pixels[indices], self.known[indices])
@@ -42,27 +47,22 @@ class KnownImages:
         return inside & (field > 0.5)
 
 
-def known_images(spines: Iterable[KnownSpine], settings: OriginSettings, multiple: int) -> KnownImages:
-    """Prepare the views of spines; the isocenter is that of all their views, kept or not.
+def known_images(spine: KnownSpine, settings: OriginSettings, multiple: int, rng: np.random.Generator) -> KnownImages:
+    """Prepare views of a spine, some of them; the isocenter is that of all.
 
     Raises:
-        InputError: A spine with fewer than two views, or as :func:`reconstruction.origin.images.whole_views`.
+        InputError: As :func:`reconstruction.origin.images.whole_views`.
     """
     training = settings.training
-    rng = np.random.default_rng(training.seed)
-    images, pixels, known = [], [], []
-    for spine in spines:
-        whole = whole_views(spine.radiographs, settings.network.pixel_mm, multiple, training.size_px)
-        count = min(training.views_per_case, len(whole.cameras))
-        chosen = np.sort(rng.permutation(len(whole.cameras))[:count])
-        points = np.stack([spine.levels.get(level, np.zeros(3)) for level in LUMBAR_LEVELS])
-        images.append(whole.images[chosen])
-        pixels.append(np.nan_to_num(np.stack([whole.cameras[index].project(points) for index in chosen]), nan=-1e6))
-        known.append(np.tile([level in spine.levels for level in LUMBAR_LEVELS], (count, 1)))
+    whole = whole_views(spine.radiographs, settings.network.pixel_mm, multiple, training.size_px)
+    count = min(training.views_per_case, len(whole.cameras))
+    chosen = np.sort(rng.permutation(len(whole.cameras))[:count])
+    points = np.stack([spine.levels.get(level, np.zeros(3)) for level in LUMBAR_LEVELS])
+    # Behind the source there is no pixel; far outside is as good.
+    pixels = np.nan_to_num(np.stack([whole.cameras[index].project(points) for index in chosen]), nan=-1e6)
+    known = np.tile([level in spine.levels for level in LUMBAR_LEVELS], (count, 1))
     return KnownImages(
-        torch.from_numpy(np.concatenate(images)),
-        torch.from_numpy(np.concatenate(pixels).astype(np.float32)),
-        torch.from_numpy(np.concatenate(known)),
+        torch.from_numpy(whole.images[chosen]), torch.from_numpy(pixels.astype(np.float32)), torch.from_numpy(known)
     )
 
 

@@ -2,9 +2,10 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -37,30 +38,37 @@ def train_origin(
         InputError: No case to train on, files that are missing or wrong, or no two cases with L1 to L5 whole.
     """
     chosen = of_split(cases, "train")
-    model = train_on_spines([known_spine(case) for case in chosen], settings, on_step)
+    # One after the other: whole images at full resolution need not be in memory together.
+    model = train_on_spines((known_spine(case) for case in chosen), settings, on_step)
     save_origin(out, model)
     return model
 
 
 def train_on_spines(
-    spines: Sequence[KnownSpine], settings: OriginSettings, on_step: OnStep | None = None
+    spines: Iterable[KnownSpine], settings: OriginSettings, on_step: OnStep | None = None
 ) -> OriginModel:
-    """Train on spines in memory.
+    """Train on spines, each asked for once.
 
     Raises:
         InputError: Fewer than two spines with L1 to L5 whole, or images that cannot be used.
     """
-    location = settings.location
-    whole = [spine.points_world for spine in spines if spine.points_world is not None]
-    shape = fit_shape(whole, location.shape_floor_mm, location.rotation_prior_deg)
+    training, location = settings.training, settings.location
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.training.seed)
+        torch.manual_seed(training.seed)
         network = make_network(settings.network)
-    images = known_images(spines, settings, network.multiple)
+    rng = np.random.default_rng(training.seed)
+    names, whole, parts = [], [], []
+    for spine in spines:
+        names.append(spine.case_id)
+        parts.append(known_images(spine, settings, network.multiple, rng))
+        if spine.points_world is not None:
+            whole.append(spine.points_world)
+    shape = fit_shape(whole, location.shape_floor_mm, location.rotation_prior_deg)
+    images = KnownImages.joined(parts)
     started = time.monotonic()
     losses = train_heatmaps(network, images, settings, on_step)
     record = {
-        "cases": [spine.case_id for spine in spines],
+        "cases": names,
         "images": len(images.images),
         "loss": losses[-1],
         "seconds": round(time.monotonic() - started, 1),

@@ -33,6 +33,10 @@ def toy_spine(seed: int) -> KnownSpine:
     return KnownSpine(f"toy-{seed}", radiographs, levels_of(points), points[-1])
 
 
+def toy_images(spines) -> KnownImages:
+    return KnownImages.joined([known_images(spine, PARAMETERS, 8, np.random.default_rng(0)) for spine in spines])
+
+
 @pytest.fixture(scope="module")
 def spines():
     return [toy_spine(seed) for seed in range(4)]
@@ -60,7 +64,7 @@ def test_the_seed_decides(spines):
 
 
 def test_pixels_follow_the_change_of_the_image(spines):
-    images = known_images(spines, PARAMETERS, 8)
+    images = toy_images(spines)
     field_mm = (250.0, 300.0)
     augmentation = PARAMETERS.training.augmentation.model_copy(update={"field_mm": field_mm, "rotation_deg": 30.0})
     shown = changed(images, augmentation, 4.0, torch.Generator().manual_seed(5))
@@ -74,7 +78,7 @@ def test_pixels_follow_the_change_of_the_image(spines):
 
 
 def test_narrow_fields_hide_levels(spines):
-    images = known_images(spines, PARAMETERS, 8)
+    images = toy_images(spines)
     augmentation = PARAMETERS.training.augmentation.model_copy(update={"field_mm": (60.0, 60.0)})
     shown = changed(images, augmentation, 4.0, torch.Generator().manual_seed(5))
     assert images.visible().all()
@@ -122,7 +126,7 @@ def test_cells_must_fit(spines):
     training = PARAMETERS.training.model_copy(update={"size_px": 60})
     settings = PARAMETERS.model_copy(update={"training": training})
     with pytest.raises(InputError, match="size_px"):
-        train_heatmaps(make_network(settings.network), known_images(spines, settings, 8), settings)
+        train_heatmaps(make_network(settings.network), toy_images(spines), settings)
 
 
 # ---- with files ------------------------------------------------------------------------------------------------------
