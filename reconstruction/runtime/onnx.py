@@ -25,6 +25,7 @@ SPEC_KEY, WEIGHTS_KEY, CONVENTION_KEY = "drrkit_spec", "drrkit_weights_sha256", 
 INPUTS, OUTPUT = ("images", "pixel_from_grid"), "logits"
 # Neither 0 nor 1, which the exporter would take for constants of the graph.
 _EXAMPLE_VIEWS = 3
+_WANTED = "a network whose graph is the same for any number of views, or the backend torch"
 _SPEC = TypeAdapter(ModelSpec)
 
 
@@ -75,9 +76,14 @@ def export_onnx(model_path: Path, onnx_path: Path, opset: int = OPSET) -> None:
             )
         except torch.onnx.errors.OnnxExporterError as error:
             reason = str(error.__cause__ or error).strip().splitlines()[0]
-            wanted = "a network whose graph is the same for any number of views, or the backend torch"
-            raise InputError(model_path, f"a network that cannot be exported ({reason})", wanted) from error
-    assert program is not None
+            raise InputError(model_path, f"a network that cannot be exported ({reason})", _WANTED) from error
+    assert program is not None  # it is for exports without a file name
+    for node in program.model.graph.inputs:
+        # Where tracing fixed the number of views, the exporter may fall back to a graph for the example's.
+        if node.shape is None or isinstance(node.shape[0], int):
+            raise InputError(
+                model_path, f"a network that runs with {_EXAMPLE_VIEWS} views only, once exported", _WANTED
+            )
     program.model.metadata_props.update(
         {
             CONVENTION_KEY: MODEL_CONVENTION,
