@@ -77,13 +77,17 @@ class Truth:
     """One vertebra (or several as one) of the ground truth, ready to be compared with many predictions.
 
     Args:
-        mask: (Z, Y, X) its voxels.
-        surface: Of the mask.
-        regions: (Z, Y, X) ``REGION_CODES`` of the mask's voxels, or None.
+        shape: (Z, Y, X) of the label volume.
+        box: Where the vertebra lies in it.
+        mask: (z, y, x) its voxels in the box.
+        surface: Of the mask, in indices of the label volume.
+        regions: (z, y, x) ``REGION_CODES`` of the mask's voxels, 0 elsewhere in the box; or None.
         element_regions: (N,) region of each surface element, or None.
         penalty_mm: What stands for a distance if the vertebra is missed: the diagonal of its box.
     """
 
+    shape: tuple[int, int, int]
+    box: tuple[slice, slice, slice]
     mask: Mask
     surface: Surface
     regions: UInt8[np.ndarray, "z y x"] | None
@@ -97,8 +101,7 @@ def f1_score(prediction: Mask, truth: Mask) -> float:
     Returns:
         0 to 1; 0 if one of the two is empty, NaN if both are, because then there is nothing to find.
     """
-    total = np.count_nonzero(prediction) + np.count_nonzero(truth)
-    return float(2 * np.count_nonzero(prediction & truth) / total) if total else float("nan")
+    return _f1(int((prediction & truth).sum()), int(prediction.sum()), int(truth.sum()))
 
 
 def surface_from_mask(mask: Mask, spacing_mm: tuple[float, float, float]) -> Surface:
@@ -153,9 +156,12 @@ def prepare_truth(
         raise InputError("regions", f"shape {regions.shape}", f"the labels' shape {mask.shape}")
     surface = surface_from_mask(mask, spacing_mm)
     sides_mm = [(part.stop - part.start) * step_mm for part, step_mm in zip(box, spacing_mm, strict=True)]
-    inside = None if regions is None else np.where(mask, regions, np.uint8(0))
-    elements = None if inside is None else _regions_at(inside, surface.corners)
-    return Truth(mask, surface, inside, elements, float(np.linalg.norm(sides_mm)))
+    depth, height, width = mask.shape
+    inside = None if regions is None else np.where(mask[box], regions[box], np.uint8(0))
+    corners = surface.corners - np.array([part.start for part in box])
+    elements = None if inside is None else _regions_at(inside, corners)
+    diagonal_mm = float(np.linalg.norm(sides_mm))
+    return Truth((depth, height, width), box, mask[box].copy(), surface, inside, elements, diagonal_mm)
 
 
 def judge(prediction: Mask, truth: Truth) -> Mapping[str, Mapping[str, float]]:
@@ -179,14 +185,16 @@ def judge(prediction: Mask, truth: Truth) -> Mapping[str, Mapping[str, float]]:
     Raises:
         InputError: Another grid.
     """
-    if prediction.shape != truth.mask.shape:
-        raise InputError("prediction", f"shape {prediction.shape}", f"the labels' shape {truth.mask.shape}")
+    if prediction.shape != truth.shape:
+        raise InputError("prediction", f"shape {prediction.shape}", f"the labels' shape {truth.shape}")
     predicted = surface_from_mask(prediction, truth.surface.spacing_mm)
     missed = not predicted.areas_mm2.size
     distances_mm = (
         np.full(truth.surface.areas_mm2.shape, truth.penalty_mm) if missed else truth.surface.distances_mm(predicted)
     )
-    whole = {"f1": f1_score(prediction, truth.mask)}
+    found = prediction[truth.box]
+    overlap = int((found & truth.mask).sum())
+    whole = {"f1": _f1(overlap, int(prediction.sum()), int(truth.mask.sum()))}
     back_mm = np.zeros(0) if missed else predicted.distances_mm(truth.surface)
     areas = np.concatenate([truth.surface.areas_mm2, predicted.areas_mm2])
     both_mm = np.concatenate([distances_mm, back_mm])
@@ -197,13 +205,13 @@ def judge(prediction: Mask, truth: Truth) -> Mapping[str, Mapping[str, float]]:
     whole["hd95_mm"] = max(weighted_percentile(values, weights, 95) for values, weights in sides)
     whole["n_missed"] = float(missed)
     everywhere = np.ones(distances_mm.shape, bool)
-    whole |= _one_sided(prediction[truth.mask], distances_mm, truth.surface.areas_mm2, everywhere, missed)
+    whole |= _one_sided(found[truth.mask], distances_mm, truth.surface.areas_mm2, everywhere, missed)
     verdict: dict[str, Mapping[str, float]] = {WHOLE: MappingProxyType(whole)}
     if truth.regions is not None and truth.element_regions is not None:
         for region, code in REGION_CODES.items():
-            found, elements = prediction[truth.regions == code], truth.element_regions == code
-            if found.size and elements.any():
-                verdict[region] = _one_sided(found, distances_mm, truth.surface.areas_mm2, elements, missed)
+            voxels_found, elements = found[truth.regions == code], truth.element_regions == code
+            if voxels_found.size and elements.any():
+                verdict[region] = _one_sided(voxels_found, distances_mm, truth.surface.areas_mm2, elements, missed)
     return verdict
 
 
@@ -213,6 +221,10 @@ def weighted_percentile(values: Float[np.ndarray, " n"], weights: Float[np.ndarr
     reached = np.cumsum(weights[order])
     place = int(np.searchsorted(reached, reached[-1] * percent / 100 * (1 - 1e-12)))
     return float(values[order][min(place, len(values) - 1)])
+
+
+def _f1(overlap: int, predicted: int, true: int) -> float:
+    return 2 * overlap / (predicted + true) if predicted + true else float("nan")
 
 
 @lru_cache(maxsize=16)
