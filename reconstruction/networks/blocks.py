@@ -1,26 +1,22 @@
-"""Building blocks that the 2-D and the 3-D parts share."""
+"""Building blocks that the 2-D and the 3-D parts share.
+
+Every channel of every example is normalized for itself: the same with one example a batch as with many, in training as
+in use. With several channels to a group, those that tell bone from air drown those that tell one level from the next,
+and levels are learned late or not at all (docs/reconstruction.md).
+"""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 
-def norm(channels: int) -> nn.Module:
-    """Instance normalization: the same with one example a batch as with many, in training as in use.
-
-    Every channel for itself: with several channels to a group, those that tell bone from air drown those that tell one
-    level from the next, and levels are not learned (docs/reconstruction.md).
-    """
-    return nn.GroupNorm(channels, channels)
-
-
 class ConvBlock2d(nn.Module):
-    """Convolution, normalization, ReLU."""
+    """Convolution, instance normalization, ReLU."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
-        self.norm = norm(outputs)
+        self.norm = nn.InstanceNorm2d(outputs, affine=True)
         self.activation = nn.ReLU(inplace=True)
 
     def forward(self, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h2 w2"]:
@@ -29,12 +25,12 @@ class ConvBlock2d(nn.Module):
 
 
 class ConvBlock3d(nn.Module):
-    """Convolution, normalization, ReLU."""
+    """Convolution, instance normalization, ReLU."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
         self.conv = nn.Conv3d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
-        self.norm = norm(outputs)
+        self.norm = nn.InstanceNorm3d(outputs, affine=True)
         self.activation = nn.ReLU(inplace=True)
 
     def forward(self, x: Float[Tensor, "b i z y x"]) -> Float[Tensor, "b o z2 y2 x2"]:

@@ -40,7 +40,7 @@ class Kasten(nn.Module):
         super().__init__()
         self.voxel_px = voxel_px
         self.reduce = ConvBlock3d(len(VIEW_ROLES), enter_width, stride=2)
-        self.unet = VolumeUnet(enter_width + _COORDINATES, volume_widths, len(VIEW_ROLES), fine_width, classes)
+        self.unet = VolumeUnet(enter_width + _COORDINATES, len(VIEW_ROLES), volume_widths, fine_width, classes)
         self.grid_multiple: int = self.unet.grid_multiple
 
     def forward(

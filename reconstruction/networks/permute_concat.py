@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from drrkit.errors import InputError
-from reconstruction.networks.blocks import ConvBlock3d, norm
+from reconstruction.networks.blocks import ConvBlock3d
 from reconstruction.networks.planes import VIEW_ROLES, check_grid, planes_of_views
 
 # Axes of (batch, channel, z, y, x) that an X-ray along them does not show.
@@ -104,7 +104,7 @@ def _encoder(widths: Sequence[int], strides: Sequence[int], kernel_px: int) -> n
     layers: list[nn.Module] = []
     for inputs, outputs, stride in zip([1, *widths[:-1]], widths, strides, strict=True):
         convolution = nn.Conv2d(inputs, outputs, kernel_px, stride=stride, padding=kernel_px // 2, bias=False)
-        layers += [convolution, norm(outputs), nn.ReLU(inplace=True)]
+        layers += [convolution, nn.InstanceNorm2d(outputs, affine=True), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 
@@ -114,7 +114,7 @@ def _expansion(widths: Sequence[int], axis: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
         grow = nn.ConvTranspose3d(inputs, outputs, 3, stride=doubled, padding=1, output_padding=added, bias=False)
-        layers += [grow, norm(outputs), nn.ReLU(inplace=True)]
+        layers += [grow, nn.InstanceNorm3d(outputs, affine=True), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 
@@ -126,7 +126,7 @@ def _decoder(widths: Sequence[int], doublings: int) -> nn.Sequential:
             layers.append(ConvBlock3d(inputs, outputs))
         else:
             double = nn.ConvTranspose3d(inputs, outputs, 2, stride=2, bias=False)
-            layers += [double, norm(outputs), nn.ReLU(inplace=True)]
+            layers += [double, nn.InstanceNorm3d(outputs, affine=True), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 

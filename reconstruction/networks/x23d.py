@@ -52,7 +52,7 @@ class X23D(nn.Module):
         self.fusion = FUSIONS[fusion](features + 1)
         self.fine_fusion = FUSIONS["mean-spread"](fine_features) if fine_features else None
         fine_inputs = self.fine_fusion.out_channels if self.fine_fusion is not None else 0
-        self.unet = VolumeUnet(self.fusion.out_channels + _COORDINATES, volume_widths, fine_inputs, fine_width, classes)
+        self.unet = VolumeUnet(self.fusion.out_channels + _COORDINATES, fine_inputs, volume_widths, fine_width, classes)
         self.grid_multiple: int = self.unet.grid_multiple
         self.order_free = bool(self.fusion.order_free)
 
