@@ -10,8 +10,9 @@ from reconstruction.origin.model import OriginModel
 from reconstruction.origin.settings import OriginSettings
 from reconstruction.origin.shape import fit_shape
 
-# Left, back, head in mm, from the middle of L3: 35 mm apart, bent like a lordosis.
-MEAN_SPINE = np.array([[0, 4, 69], [0, -1, 35], [0, -4, 0], [0, -3, -35], [0, 6, -69], [0, 18, 1]], np.float64)
+# Left, back, head in mm, from the middle of L3: 35 mm apart, bent like a lordosis; the processes reach to the back.
+CENTROIDS = np.array([[0, 4, 69], [0, -1, 35], [0, -4, 0], [0, -3, -35], [0, 6, -69]], np.float64)
+MEAN_SPINE = np.concatenate([CENTROIDS, [[0, 18, 1]], CENTROIDS + np.array([0, 8, -3])])
 BRIGHTNESS = np.array([0.2, 0.4, 0.6, 0.8, 1.0])
 BEAD_MM = 9.0
 
@@ -53,7 +54,7 @@ SETTINGS = OriginSettings.model_validate(
 
 
 def spine_points(rotation=None, position=(0.0, 0.0, 0.0)) -> np.ndarray:
-    """(6, 3) the mean spine, turned and moved."""
+    """(11, 3) the mean spine, turned and moved."""
     return MEAN_SPINE @ (np.eye(3) if rotation is None else rotation).T + position
 
 
@@ -64,8 +65,9 @@ def levels_of(points) -> dict[str, np.ndarray]:
 
 def toy_shape():
     """A shape learned from the mean spine with noise of 1.5 mm."""
-    rng = np.random.default_rng(3)
-    return fit_shape([MEAN_SPINE + rng.normal(0, 1.5, (6, 3)) for _ in range(12)], 1.0, 15.0)
+    # Each deviation once and once the other way, so that the mean is the mean spine.
+    noise_mm = np.random.default_rng(3).normal(0, 1.5, (8, *MEAN_SPINE.shape))
+    return fit_shape([MEAN_SPINE + sign * noise for noise in noise_mm for sign in (1, -1)], 1.0, 15.0)
 
 
 def bead_radiograph(points, camera) -> Radiograph:

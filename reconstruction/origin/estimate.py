@@ -18,15 +18,17 @@ from reconstruction.origin.triangulation import Triangulated, triangulate
 
 @dataclass(frozen=True, eq=False)
 class LevelPoint:
-    """One level's centroid.
+    """Where one level is.
 
     Args:
-        point_world: (3,) in world millimeters.
-        sigma_mm: Standard deviation of a coordinate, the mean of three.
+        point_world: (3,) centroid in world millimeters.
+        center_world: (3,) middle of the box around the level: of a grid around this vertebra.
+        sigma_mm: Standard deviation of a coordinate of the centroid, the mean of three.
         views: Numbers of the views that it was seen in; none where it was inferred from the other levels.
     """
 
     point_world: Float[np.ndarray, " 3"]
+    center_world: Float[np.ndarray, " 3"]
     sigma_mm: float
     views: tuple[int, ...]
 
@@ -39,7 +41,7 @@ class Origin:
         center_world: (3,) middle of the box around L1 to L5.
         rotation: (3, 3) world from patient; the columns are the patient's left, back and head.
         sigma_mm: Standard deviation of a coordinate of the center, the mean of three.
-        levels: Centroids of L1 to L5; those that were not seen are inferred.
+        levels: L1 to L5; those that were not seen are inferred.
         reprojection_px: Median distance of peaks from projected points, in pixels of ``pixel_mm`` at the isocenter.
         pixel_mm: That size.
         used: Numbers, from 0, of the views that most of their peaks agree with.
@@ -97,6 +99,7 @@ def estimate_origin(radiographs: Sequence[Radiograph], model: OriginModel) -> Or
     levels = {
         level: LevelPoint(
             spine.points_world[index],
+            spine.points_world[len(LUMBAR_LEVELS) + 1 + index],
             float(sigmas_mm[index]),
             tuple(np.flatnonzero(found[level].used).tolist()) if level in kept else (),
         )
@@ -105,9 +108,9 @@ def estimate_origin(radiographs: Sequence[Radiograph], model: OriginModel) -> Or
     used = _agreeing(len(radiographs), [found[level] for level in kept])
     residuals_px = np.concatenate([found[level].residual_px[found[level].used] for level in kept])
     return Origin(
-        center_world=spine.points_world[-1],
+        center_world=spine.points_world[len(LUMBAR_LEVELS)],
         rotation=rotation,
-        sigma_mm=float(sigmas_mm[-1]),
+        sigma_mm=float(sigmas_mm[len(LUMBAR_LEVELS)]),
         levels=levels,
         reprojection_px=float(np.median(residuals_px)),
         pixel_mm=settings.network.pixel_mm,

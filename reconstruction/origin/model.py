@@ -16,7 +16,7 @@ from drrkit.io.store import write_bytes, write_json
 from drrkit.volume import LUMBAR_LEVELS
 from reconstruction.origin.heatmaps import LevelHeatmaps
 from reconstruction.origin.settings import NetworkSettings, OriginSettings
-from reconstruction.origin.shape import SpineShape
+from reconstruction.origin.shape import POINTS, SpineShape
 from reconstruction.weights import WEIGHTS_SUFFIX, check_state
 
 ORIGIN_CONVENTION = "drrkit-origin/1"
@@ -82,8 +82,8 @@ def load_origin(path: Path) -> OriginModel:
     try:
         settings = OriginSettings.model_validate_json(json.dumps(record["settings"]))
         shape = SpineShape(
-            np.asarray(record["shape"]["mean_mm"], np.float64).reshape(6, 3),
-            np.asarray(record["shape"]["covariance_mm2"], np.float64).reshape(18, 18),
+            np.asarray(record["shape"]["mean_mm"], np.float64).reshape(POINTS, 3),
+            np.asarray(record["shape"]["covariance_mm2"], np.float64).reshape(3 * POINTS, 3 * POINTS),
         )
         digest, training = record["weights_sha256"], record["training"]
     except (KeyError, TypeError, ValueError, ValidationError) as error:

@@ -1,7 +1,8 @@
 """The shape of lumbar spines, learned from training cases: where the middle of L1 to L5 is, once levels are found.
 
-A spine is six points: the centroids of L1 to L5, and the middle of the box around their labels. Their mean and
-covariance along the patient's axes tell all six from any levels that were found, and which level does not fit.
+A spine is eleven points: the centroids of L1 to L5, the middle of the box around all their labels, and the middles of
+the boxes around each. Their mean and covariance along the patient's axes tell all from any centroids that were found,
+and which of those does not fit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,20 +18,22 @@ from drrkit.volume import LUMBAR_LEVELS
 # Where in the world a spine lies is not known beforehand: a standard deviation that is practically infinite.
 _ANYWHERE_MM = 1e4
 _MIDDLE = len(LUMBAR_LEVELS)
+POINTS = 2 * len(LUMBAR_LEVELS) + 1
 _ALIGNMENTS = 5
 
 
 @dataclass(frozen=True, eq=False)
 class SpineShape:
-    """Six points of the mean spine, and how spines differ from it.
+    """The points of the mean spine, and how spines differ from it.
 
     Args:
-        mean_mm: (6, 3) L1 to L5 and the middle, along the patient's axes, from the centroid of the levels.
-        covariance_mm2: (18, 18) of the six points, row by row, turned as the mean spine is.
+        mean_mm: (11, 3) centroids of L1 to L5, the middle of all, and of each; along the patient's axes, from the mean
+            of the centroids.
+        covariance_mm2: (33, 33) of all points, row by row, turned as the mean spine is.
     """
 
-    mean_mm: Float[np.ndarray, "6 3"]
-    covariance_mm2: Float[np.ndarray, "18 18"]
+    mean_mm: Float[np.ndarray, "11 3"]
+    covariance_mm2: Float[np.ndarray, "33 33"]
 
     @property
     def spread_mm(self) -> float:
@@ -43,18 +46,18 @@ class Completed:
     """A whole spine, from the levels that were found.
 
     Args:
-        points_world: (6, 3) L1 to L5 and the middle.
-        covariance_mm2: (6, 3, 3) of each point.
+        points_world: (11, 3) centroids of L1 to L5, the middle of all, and of each.
+        covariance_mm2: (11, 3, 3) of each point.
         dropped: Levels that were found where the others say they cannot be.
     """
 
-    points_world: Float[np.ndarray, "6 3"]
-    covariance_mm2: Float[np.ndarray, "6 3 3"]
+    points_world: Float[np.ndarray, "11 3"]
+    covariance_mm2: Float[np.ndarray, "11 3 3"]
     dropped: tuple[str, ...]
 
 
-def fit_shape(spines_world: Sequence[Float[np.ndarray, "6 3"]], floor_mm: float, prior_deg: float) -> SpineShape:
-    """Learn the shape from spines whose six points are known.
+def fit_shape(spines_world: Sequence[Float[np.ndarray, "11 3"]], floor_mm: float, prior_deg: float) -> SpineShape:
+    """Learn the shape from spines whose points are all known.
 
     Args:
         spines_world: Two spines or more, each lying as its CT has it.
@@ -113,7 +116,7 @@ def complete(
     world_from_patient: Float[np.ndarray, "3 3"],
     gate_sigmas: float,
 ) -> Completed:
-    """Infer all six points from the levels that were found.
+    """Infer all points from the levels that were found.
 
     Args:
         shape: The mean spine and its spread.
@@ -123,8 +126,8 @@ def complete(
         gate_sigmas: A level farther than this from where the others expect it is dropped, the farthest first. Two
             levels that do not fit each other are both kept: it cannot be known which is wrong.
     """
-    turn = np.kron(np.eye(_MIDDLE + 1), world_from_patient)
-    anywhere = np.kron(np.ones((_MIDDLE + 1,) * 2), np.eye(3)) * _ANYWHERE_MM**2
+    turn = np.kron(np.eye(POINTS), world_from_patient)
+    anywhere = np.kron(np.ones((POINTS, POINTS)), np.eye(3)) * _ANYWHERE_MM**2
     covariance = turn @ shape.covariance_mm2 @ turn.T + anywhere
     origin = np.mean(list(levels.values()), axis=0)
     mean = shape.mean_mm @ world_from_patient.T + origin
@@ -137,7 +140,7 @@ def complete(
         del kept[worst]
         dropped.append(worst)
     points, posterior = _conditioned(mean, covariance, kept, covariances_mm2)
-    blocks = np.stack([posterior[3 * i : 3 * i + 3, 3 * i : 3 * i + 3] for i in range(_MIDDLE + 1)])
+    blocks = np.stack([posterior[3 * i : 3 * i + 3, 3 * i : 3 * i + 3] for i in range(POINTS)])
     return Completed(points, blocks, tuple(dropped))
 
 
@@ -147,11 +150,11 @@ def _shape(spines: Float[np.ndarray, "n 6 3"], floor_mm: float) -> SpineShape:
 
 
 def _conditioned(
-    mean: Float[np.ndarray, "6 3"],
-    covariance: Float[np.ndarray, "18 18"],
+    mean: Float[np.ndarray, "11 3"],
+    covariance: Float[np.ndarray, "33 33"],
     levels: Mapping[str, Float[np.ndarray, " 3"]],
     covariances_mm2: Mapping[str, Float[np.ndarray, "3 3"]],
-) -> tuple[Float[np.ndarray, "6 3"], Float[np.ndarray, "18 18"]]:
+) -> tuple[Float[np.ndarray, "11 3"], Float[np.ndarray, "33 33"]]:
     """Condition the Gaussian of all points on some of them."""
     rows = np.concatenate([3 * LUMBAR_LEVELS.index(level) + np.arange(3) for level in levels])
     known = covariance[np.ix_(rows, rows)].copy()
@@ -164,8 +167,8 @@ def _conditioned(
 
 
 def _strangeness(
-    mean: Float[np.ndarray, "6 3"],
-    covariance: Float[np.ndarray, "18 18"],
+    mean: Float[np.ndarray, "11 3"],
+    covariance: Float[np.ndarray, "33 33"],
     levels: Mapping[str, Float[np.ndarray, " 3"]],
     covariances_mm2: Mapping[str, Float[np.ndarray, "3 3"]],
     level: str,

@@ -10,7 +10,13 @@ from drrkit.errors import InputError
 from drrkit.radiograph import Radiograph
 from drrkit.volume import LUMBAR_LEVELS
 from reconstruction.cases import Case
-from reconstruction.loading import lumbar_center_world, read_case_labels, read_case_radiographs
+from reconstruction.loading import (
+    cut_to_levels,
+    levels_center_world,
+    lumbar_center_world,
+    read_case_labels,
+    read_case_radiographs,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,20 +27,23 @@ class KnownSpine:
         case_id: Of the case.
         radiographs: Line integrals with cameras.
         levels: Centroids (3,) in the world of the levels that are known.
+        middles: Middles (3,) of the boxes around them, along the world's axes.
         middle_world: (3,) middle of the box around L1 to L5, or None where one of them is not known whole.
     """
 
     case_id: str
     radiographs: tuple[Radiograph, ...]
     levels: Mapping[str, Float[np.ndarray, " 3"]]
+    middles: Mapping[str, Float[np.ndarray, " 3"]]
     middle_world: Float[np.ndarray, " 3"] | None
 
     @property
-    def points_world(self) -> Float[np.ndarray, "6 3"] | None:
-        """The six points of a spine's shape: centroids of L1 to L5, then the middle; None where one is not known."""
+    def points_world(self) -> Float[np.ndarray, "11 3"] | None:
+        """The points of a spine's shape: see :mod:`reconstruction.origin.shape`; None where one is not known."""
         if self.middle_world is None:
             return None
-        return np.stack([*(self.levels[level] for level in LUMBAR_LEVELS), self.middle_world])
+        centroids, middles = ([each[level] for level in LUMBAR_LEVELS] for each in (self.levels, self.middles))
+        return np.stack([*centroids, self.middle_world, *middles])
 
 
 def known_spine(case: Case, views: Sequence[str] | None = None) -> KnownSpine:
@@ -53,6 +62,8 @@ def known_spine(case: Case, views: Sequence[str] | None = None) -> KnownSpine:
         raise InputError(f"case {case.case_id}", f"no view {strange[0]}", f"views out of {', '.join(case.views)}")
     radiographs = read_case_radiographs(replace(case, views=tuple(views)))
     volume = read_case_labels(case)
-    levels = {level: volume.level_centroid_world(level) for level in case.levels if level in LUMBAR_LEVELS}
-    middle = lumbar_center_world(volume) if set(LUMBAR_LEVELS) <= set(case.levels) else None
-    return KnownSpine(case.case_id, tuple(radiographs), levels, middle)
+    lumbar = [level for level in case.levels if level in LUMBAR_LEVELS]
+    levels = {level: volume.level_centroid_world(level) for level in lumbar}
+    middles = {level: levels_center_world(*cut_to_levels(volume, [level]), [level]) for level in lumbar}
+    middle = lumbar_center_world(volume) if len(lumbar) == len(LUMBAR_LEVELS) else None
+    return KnownSpine(case.case_id, tuple(radiographs), levels, middles, middle)

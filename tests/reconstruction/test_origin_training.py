@@ -30,7 +30,7 @@ def toy_spine(seed: int) -> KnownSpine:
     points = spine_points(position=np.random.default_rng(seed).uniform(-15, 15, 3))
     cameras = [preset("generic").resized(96, 96).camera(*angles) for angles in ANGLES.values()]
     radiographs = tuple(bead_radiograph(points, camera) for camera in cameras)
-    return KnownSpine(f"toy-{seed}", radiographs, levels_of(points), points[-1])
+    return KnownSpine(f"toy-{seed}", radiographs, levels_of(points), levels_of(points[6:]), points[5])
 
 
 def toy_images(spines) -> KnownImages:
