@@ -49,6 +49,11 @@ def made(tmp_path_factory):
     return folder, read_cases(folder)
 
 
+@pytest.fixture(scope="module")
+def phantom():
+    return make_phantom(sample_parameters(GROUP["first_seed"]), GROUP["spacing_mm"])
+
+
 def test_a_case_of_every_individual_with_all_its_files(made):
     _, cases = made
     assert [(case.case_id, case.split, case.population) for case in cases] == [
@@ -61,9 +66,8 @@ def test_a_case_of_every_individual_with_all_its_files(made):
         assert all(case.image(view).is_file() for view in case.views)
 
 
-def test_labels_are_cut_but_stay_in_place(made):
+def test_labels_are_cut_but_stay_in_place(made, phantom):
     _, cases = made
-    phantom = make_phantom(sample_parameters(5), 3.0)
     labels = read_volume(cases[0].labels, cases[0].labels, "verse")
     assert labels.hu.size < 0.3 * phantom.volume.hu.size
     for level in LUMBAR_LEVELS:
@@ -75,9 +79,8 @@ def test_labels_are_cut_but_stay_in_place(made):
     assert np.isin(regions[labels.level_mask("L3")], range(1, 7)).all()
 
 
-def test_images_are_those_of_the_phantom_and_see_the_labels(made):
+def test_images_are_those_of_the_phantom_and_see_the_labels(made, phantom):
     _, cases = made
-    phantom = make_phantom(sample_parameters(5), 3.0)
     cameras = read_cameras(cases[0].cameras)
     for view in cases[0].views:
         pixels = read_image(cases[0].image(view))
