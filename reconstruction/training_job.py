@@ -3,15 +3,16 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from reconstruction.model import ModelSpec
 from reconstruction.settings import TrainSettings
+from reconstruction.weights import weights_content
 
 if TYPE_CHECKING:
     # What draws examples imports much that spawned processes need not wait for here.
@@ -79,13 +80,12 @@ class Job:
     start: Start | None
     report: Report | None
 
-    @property
+    @cached_property
     def record(self) -> dict[str, Any]:
         """What the training was asked to do; only the same may go on from a state."""
-        start = self.start and {"frozen": self.start.frozen, "weights_sha256": _sha256(self.start.weights)}
+        start = self.start and {
+            "frozen": self.start.frozen,
+            "weights_sha256": hashlib.sha256(weights_content(self.start.weights)).hexdigest(),
+        }
         spec = TypeAdapter(ModelSpec).dump_python(self.spec, mode="json")
         return {"model": spec, "training": self.settings.model_dump(mode="json"), "start": start}
-
-
-def _sha256(weights: Mapping[str, Tensor]) -> str:
-    return hashlib.sha256(save({name: tensor.cpu().contiguous() for name, tensor in weights.items()})).hexdigest()

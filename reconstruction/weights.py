@@ -53,10 +53,18 @@ def save_model(path: Path, network: nn.Module, spec: ModelSpec) -> None:
         InputError: A path without the suffix ``.safetensors``, or one that cannot be written.
     """
     spec_path = _spec_path(path)
-    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
+    content = weights_content(network.state_dict())
     write_bytes(path, content)
     digest = hashlib.sha256(content).hexdigest()
     write_json(spec_path, {"convention": MODEL_CONVENTION, "weights_sha256": digest, **asdict(spec)})
+
+
+def weights_content(weights: Mapping[str, Tensor]) -> bytes:
+    """Return weights as the content of a safetensors file, whatever their device, memory format and sharing."""
+    copies = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in weights.items()
+    }
+    return save(copies)
 
 
 def load_model(path: Path, device: torch.device | str = "cpu") -> tuple[nn.Module, ModelSpec]:

@@ -1,12 +1,11 @@
 """A reconstruction network of a few hundred weights, and batches of spheres for it; nothing that anatomy needs."""
 
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 
 import torch
 from torch import nn
 
 from reconstruction import networks
-from reconstruction.examples import Batch
 from reconstruction.model import ModelSpec, ViewWindow
 from reconstruction.settings import TrainSettings
 
@@ -18,7 +17,9 @@ class ToyNetwork(nn.Module):
 
     def __init__(self, classes: int, width: int = 4, batch_norm: bool = True, dropout: float = 0.0) -> None:
         super().__init__()
-        norms = (nn.BatchNorm2d(width), nn.BatchNorm3d(width)) if batch_norm else (nn.GroupNorm(2, width),) * 2
+        norms = [nn.GroupNorm(2, width), nn.GroupNorm(2, width)]
+        if batch_norm:
+            norms = [nn.BatchNorm2d(width), nn.BatchNorm3d(width)]
         self.encoder = nn.Sequential(nn.Conv2d(1, width, 3, padding=1), norms[0], nn.ReLU(), nn.Dropout(dropout))
         self.fusion = nn.Conv3d(width, width, 1)
         self.unet = nn.Module()
@@ -82,10 +83,15 @@ class SphereBatches:
         self.batch = batch
         self.first_seed = first_seed
 
-    def __call__(self, step: int, rank: int) -> Batch:
+    def __call__(self, step: int, rank: int) -> SimpleNamespace:
         first = self.first_seed + 1000 * step + rank * self.batch
         images, classes = zip(*(sphere_example(first + number) for number in range(self.batch)), strict=True)
-        return Batch(torch.stack(images), torch.zeros(self.batch, 2, 3, 4), torch.stack(classes))
+        # The fields of a Batch; its own module imports what a spawned process would wait long for.
+        return SimpleNamespace(
+            images=torch.stack(images),
+            pixel_from_grid=torch.zeros(self.batch, 2, 3, 4),
+            classes=torch.stack(classes),
+        )
 
     def __reduce__(self):
         # Unpickled in a spawned process, which must learn of the toy network too.
