@@ -143,7 +143,7 @@ def _sharpness_pipeline(rung: Rung, thread_id: int) -> Any:
     """Build the transforms, which takes longer than to use them; one set a thread, as they hold a random state."""
     # Imported here: the import takes seconds, which runs without augmentation need not pay.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else it asks the network for a newer version
-    import albumentations  # type: ignore[import-untyped]
+    import albumentations
 
     changes = [
         albumentations.GaussianBlur(blur_limit=0, sigma_limit=rung.blur_px, p=1.0),

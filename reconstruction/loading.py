@@ -40,7 +40,7 @@ class LoadedCase:
     """
 
     case: Case
-    images: tuple[Float16[np.ndarray, "h w"], ...]
+    images: tuple[Float16[np.ndarray, "_ _"], ...]
     cameras: tuple[Camera, ...]
     codes: UInt8[np.ndarray, "z y x"]
     world_from_voxel: Float[np.ndarray, "4 4"]
