@@ -4,6 +4,7 @@ from types import MappingProxyType, SimpleNamespace
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from reconstruction import networks
 from reconstruction.model import ModelSpec, ViewWindow
@@ -29,7 +30,9 @@ class ToyNetwork(nn.Module):
     def forward(self, images, pixel_from_grid, grid_shape):
         batch, views = images.shape[:2]
         flat = self.encoder(images.flatten(0, 1)).unflatten(0, (batch, views))
-        front, side = flat[:, 0], flat[:, views - 1]
+        depth, height, width = grid_shape
+        front = functional.adaptive_avg_pool2d(flat[:, 0], (depth, width))
+        side = functional.adaptive_avg_pool2d(flat[:, views - 1], (depth, height))
         size = (batch, front.shape[1], *grid_shape)
         volume = front[:, :, :, None, :].expand(size) + side[:, :, :, :, None].expand(size)
         return self.unet.head(self.unet.body(self.fusion(volume)))
