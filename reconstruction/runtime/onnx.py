@@ -12,6 +12,7 @@ from jaxtyping import Float32
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
+from torch._dynamo.exc import UserError
 
 from drrkit.errors import InputError
 from drrkit.io.store import atomic_path, content_sha256
@@ -25,7 +26,6 @@ SPEC_KEY, WEIGHTS_KEY, CONVENTION_KEY = "drrkit_spec", "drrkit_weights_sha256", 
 INPUTS, OUTPUT = ("images", "pixel_from_grid"), "logits"
 # Neither 0 nor 1, which the exporter would take for constants of the graph.
 _EXAMPLE_VIEWS = 3
-_WANTED = "a network whose graph is the same for any number of views, or the backend torch"
 _SPEC = TypeAdapter(ModelSpec)
 
 
@@ -63,27 +63,29 @@ def export_onnx(model_path: Path, onnx_path: Path, opset: int = OPSET) -> None:
         warnings.filterwarnings("ignore", message=".*The axis name.*", category=UserWarning)
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
+        # Traced here, because torch.onnx.export by itself would fall back to a graph for the example's views alone.
         try:
-            program = torch.onnx.export(
+            traced = torch.export.export(
                 _OneCase(network, spec.grid_shape).eval(),
                 example,
-                input_names=list(INPUTS),
-                output_names=[OUTPUT],
                 dynamic_shapes={name: {0: views} for name in INPUTS},
-                opset_version=opset,
-                dynamo=True,
-                verbose=False,
+                strict=False,
             )
-        except torch.onnx.errors.OnnxExporterError as error:
-            reason = str(error.__cause__ or error).strip().splitlines()[0]
-            raise InputError(model_path, f"a network that cannot be exported ({reason})", _WANTED) from error
-    assert program is not None  # it is for exports without a file name
-    for node in program.model.graph.inputs:
-        # Where tracing fixed the number of views, the exporter may fall back to a graph for the example's.
-        if node.shape is None or isinstance(node.shape[0], int):
+        except UserError as error:
             raise InputError(
-                model_path, f"a network that runs with {_EXAMPLE_VIEWS} views only, once exported", _WANTED
-            )
+                model_path,
+                f"a network that cannot be exported ({' '.join(str(error).split())[:200]})",
+                "a network whose graph is the same for any number of views, or the backend torch",
+            ) from error
+        program = torch.onnx.export(
+            traced,
+            input_names=list(INPUTS),
+            output_names=[OUTPUT],
+            opset_version=opset,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None  # it is for exports without a file name
     program.model.metadata_props.update(
         {
             CONVENTION_KEY: MODEL_CONVENTION,

@@ -19,10 +19,10 @@ from reconstruction.weights import build_network, save_model
 GRID_SHAPE, SPACING_MM, WINDOW = (16, 16, 16), 4.0, ViewWindow((48, 32), 2.0)
 ANGLES_DEG = (0.0, 90.0, 40.0, -35.0, 15.0)
 X23D = {
-    "image_widths": (4, 8, 8),
+    "image_widths": [4, 8, 8],
     "features": 4,
     "fine_features": 2,
-    "volume_widths": (4, 8),
+    "volume_widths": [4, 8],
     "fine_width": 4,
 }
 
