@@ -13,6 +13,7 @@ from drrkit.errors import InputError
 from drrkit.io.manifest import ManifestRow, write_manifest
 from drrkit.io.store import content_sha256, write_cameras, write_image
 from drrkit.volume import LEVEL_CODES
+from reconstruction.commands.export import export
 from reconstruction.commands.reconstruct import reconstruct
 from reconstruction.viewfiles import read_views
 
@@ -191,3 +192,21 @@ def test_views_are_read_as_asked_for(session):
     assert list(files.radiographs) == list(files.images_sha256) == ["lat", "ap"]
     assert files.images_sha256["ap"] == content_sha256(session / "images" / "ap.tif")
     assert (files.donor, files.unused) == ("", ("oblique", "other"))
+
+
+def test_an_exported_model_reconstructs_alone(session):
+    app = typer.Typer()
+    app.command("export")(export)
+    refused = CliRunner().invoke(app, [str(session / "hull.safetensors"), str(session / "hull.pt")])
+    assert isinstance(refused.exception, InputError)
+    result = CliRunner().invoke(app, [str(session / "hull.safetensors")])
+    assert result.exit_code == 0, result.exception
+    assert result.stdout.strip() == str(session / "hull.onnx")
+    assert not list(session.glob(".partial*"))
+    for name in ("hull.safetensors", "hull.json"):
+        (session / name).unlink()
+    assert run(session, "--threads", 1, model="hull.onnx").exit_code == 0
+    record = json.loads((session / "out/timings.json").read_text())
+    assert record["backend"] == "onnx"
+    assert record["model"]["sha256"] == content_sha256(session / "hull.onnx")
+    assert record["levels"]["L1"]["mesh_mm3"] > 1000
