@@ -135,7 +135,7 @@ def _record(case: Case, folder: Path) -> dict[str, Any]:
 def _case(record: Any, path: Path) -> Case:
     try:
         case = Case(**record)
-        places = {
+        places: dict[str, Any] = {
             name: None if getattr(case, name) is None else path.parent / getattr(case, name)
             for name in ("cameras", "images", "labels", "regions")
         }

@@ -13,30 +13,54 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.swa_utils import AveragedModel
 
+from reconstruction.muon import Muon, is_kernel
+
 Made = TypeVar("Made")
 
 
-def learning_rate(step: int, steps: int, warmup_steps: int, highest: float) -> float:
-    """Return the learning rate of a step: a straight rise, then half a cosine down to 0 (Loshchilov & Hutter 2017)."""
+def learning_share(step: int, steps: int, warmup_steps: int) -> float:
+    """Return a step's share of the highest learning rate: straight up, then half a cosine down to 0.
+
+    Loshchilov & Hutter 2017.
+    """
     if step < warmup_steps:
-        return highest * (step + 1) / warmup_steps
-    return highest * 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, steps - warmup_steps)))
+        return (step + 1) / warmup_steps
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, steps - warmup_steps)))
 
 
-def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
-    """Use a learning rate in the next step."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+def set_learning_rate(optimizers: Sequence[Optimizer], share: float) -> None:
+    """Use a share of every highest learning rate in the next step."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["highest"] * share
 
 
-def make_optimizer(network: nn.Module, rate: float, weight_decay: float) -> Optimizer:
-    """Make AdamW over the weights that learn; biases and norms, which are vectors, do not decay."""
+def make_optimizers(
+    network: nn.Module, rate: float, kernel_rate: float | None, weight_decay: float
+) -> tuple[Optimizer, ...]:
+    """Make Muon for the kernels that learn and AdamW for the other weights; vectors (biases, norms) do not decay.
+
+    Args:
+        network: Whose weights.
+        rate: Highest learning rate of AdamW.
+        kernel_rate: Highest learning rate of Muon; None leaves kernels to AdamW as well.
+        weight_decay: Of both.
+    """
     learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    kernels = [weight for weight in learning if kernel_rate is not None and is_kernel(weight)]
+    others = {id(weight) for weight in learning} - {id(weight) for weight in kernels}
+    rest = [weight for weight in learning if id(weight) in others]
     groups = [
-        {"params": [parameter for parameter in learning if parameter.ndim > 1], "weight_decay": weight_decay},
-        {"params": [parameter for parameter in learning if parameter.ndim <= 1], "weight_decay": 0.0},
+        {"params": [weight for weight in rest if weight.ndim > 1], "weight_decay": weight_decay},
+        {"params": [weight for weight in rest if weight.ndim <= 1], "weight_decay": 0.0},
     ]
-    return AdamW([group for group in groups if group["params"]], lr=rate, fused=True)
+    optimizers: list[Optimizer] = [AdamW([group for group in groups if group["params"]], lr=rate, fused=True)]
+    if kernels and kernel_rate is not None:
+        optimizers.append(Muon(kernels, kernel_rate, weight_decay))
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["highest"] = group["lr"]
+    return tuple(optimizers)
 
 
 def average_of(network: nn.Module, decay: float) -> AveragedModel:

@@ -33,9 +33,10 @@ class TrainSettings(Parameters):
     Args:
         steps: Steps of the optimizer.
         batch: Examples a step, of all processes together.
-        learning_rate: Highest, after the warm-up; it falls as a cosine to 0.
+        learning_rate: Highest of AdamW, after the warm-up; it falls as a cosine to 0.
+        kernel_learning_rate: The same of Muon, which moves the kernels of convolutions; None leaves them to AdamW.
         warmup_steps: Steps of its straight rise.
-        weight_decay: Of AdamW, on matrices and kernels only.
+        weight_decay: Of matrices and kernels; vectors do not decay.
         gradient_clip: Largest norm of the gradient.
         ema_decay: Of the moving average of the weights, which is what is saved; it rises to this value.
         losses: Weights of the loss.
@@ -54,6 +55,7 @@ class TrainSettings(Parameters):
     steps: PositiveInt
     batch: PositiveInt
     learning_rate: PositiveFloat
+    kernel_learning_rate: PositiveFloat | None
     warmup_steps: NonNegativeInt
     weight_decay: NonNegativeFloat
     gradient_clip: PositiveFloat

@@ -3,7 +3,7 @@
 import math
 import resource
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,9 +24,9 @@ from reconstruction.losses import segmentation_loss
 from reconstruction.model import ModelSpec
 from reconstruction.optimization import (
     average_of,
-    learning_rate,
+    learning_share,
     made_ahead,
-    make_optimizer,
+    make_optimizers,
     seed_step,
     set_learning_rate,
     use_channels_last,
@@ -93,7 +93,7 @@ class _Training:
     job: Job
     network: nn.Module
     learner: nn.Module
-    optimizer: Optimizer
+    optimizers: tuple[Optimizer, ...]
     average: AveragedModel
     progress: Progress
     loss_sum: Tensor
@@ -140,18 +140,18 @@ def _begin(fabric: Fabric, job: Job) -> _Training:
     if settings.channels_last:
         use_channels_last(network)
     network.to(fabric.device)
-    optimizer = make_optimizer(network, settings.learning_rate, settings.weight_decay)
+    optimizers = make_optimizers(network, settings.learning_rate, settings.kernel_learning_rate, settings.weight_decay)
     average = average_of(network, settings.ema_decay)
     progress, states = read_state(job.out, job.record) or (Progress(), {})
-    for name, keeper in (("network", network), ("average", average), ("optimizer", optimizer)):
+    for name, keeper in _keepers(network, average, optimizers).items():
         if states:
             keeper.load_state_dict(states[name])
     if progress.best is not None and not (job.out / MODEL_NAME).exists():
         raise InputError(job.out / MODEL_NAME, "no file, though the state tells of one", "--force to start anew")
-    learner, optimizer = fabric.setup(network, optimizer)
+    learner, *wrapped = fabric.setup(network, *optimizers)
     loss_sum = torch.tensor(progress.loss_sum, device=fabric.device)
     started_s = time.perf_counter() - progress.seconds
-    return _Training(fabric, job, network, learner, optimizer, average, progress, loss_sum, started_s)
+    return _Training(fabric, job, network, learner, tuple(wrapped), average, progress, loss_sum, started_s)
 
 
 def _batches(training: _Training) -> Generator["Batch", None, None]:
@@ -175,15 +175,15 @@ def _learn(training: _Training, batch: "Batch") -> None:
     fabric, job, progress, learner = training.fabric, training.job, training.progress, training.learner
     settings = job.settings
     seed_step(settings.seed, progress.step, fabric.global_rank)
-    rate = learning_rate(progress.step, settings.steps, settings.warmup_steps, settings.learning_rate)
-    set_learning_rate(training.optimizer, rate)
+    set_learning_rate(training.optimizers, learning_share(progress.step, settings.steps, settings.warmup_steps))
     set_training(learner)
     images, pixel_from_grid, classes = fabric.to_device((batch.images, batch.pixel_from_grid, batch.classes))
     loss = segmentation_loss(learner(images, pixel_from_grid, job.spec.grid_shape), classes, settings.losses)
     fabric.backward(loss)
-    fabric.clip_gradients(learner, training.optimizer, max_norm=settings.gradient_clip, error_if_nonfinite=False)
-    training.optimizer.step()
-    training.optimizer.zero_grad()
+    fabric.clip_gradients(learner, training.optimizers[0], max_norm=settings.gradient_clip, error_if_nonfinite=False)
+    for optimizer in training.optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
     training.average.update_parameters(training.network)
     training.loss_sum += loss.detach()
     progress.loss_steps += 1
@@ -272,12 +272,15 @@ def _keep(training: _Training, better: bool) -> None:
     progress.loss_sum = _finite(float(training.loss_sum), progress.step)
     if better or job.settings.patience is None:
         save_model(job.out / MODEL_NAME, training.average.module, _trained(training))
-    tensors = {
-        "network": training.network.state_dict(),
-        "average": training.average.state_dict(),
-        "optimizer": training.optimizer.state_dict(),
-    }
-    write_state(job.out, job.record, progress, tensors)
+    keepers = _keepers(training.network, training.average, training.optimizers)
+    states = {name: keeper.state_dict() for name, keeper in keepers.items()}
+    write_state(job.out, job.record, progress, states)
+
+
+def _keepers(network: nn.Module, average: AveragedModel, optimizers: Sequence[Optimizer]) -> dict[str, Any]:
+    """Name all that a resumed training needs back."""
+    numbered = {f"optimizer{number}": optimizer for number, optimizer in enumerate(optimizers)}
+    return {"network": network, "average": average, **numbered}
 
 
 def _trained(training: _Training) -> ModelSpec:

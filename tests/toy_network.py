@@ -53,6 +53,7 @@ def toy_settings(**changes) -> TrainSettings:
         "steps": 12,
         "batch": 2,
         "learning_rate": 0.01,
+        "kernel_learning_rate": 0.01,
         "warmup_steps": 3,
         "weight_decay": 0.01,
         "gradient_clip": 1.0,

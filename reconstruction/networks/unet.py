@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from reconstruction.networks.blocks import ConvBlock3d
 
+# Most voxels are background; a network that starts by saying so need not learn it first.
+_BACKGROUND_AT_START = 3.0
+
 
 class VolumeUnet(nn.Module):
     """A U-Net that takes detail at the full resolution and does most of its work at half of it and below.
@@ -41,6 +44,9 @@ class VolumeUnet(nn.Module):
         self.fine_up = nn.ConvTranspose3d(widths[0], fine_width, 2, stride=2)
         self.refine = ConvBlock3d(fine_width * (2 if fine_inputs else 1), fine_width)
         self.head = nn.Conv3d(fine_width, outputs, 1)
+        at_start = torch.zeros(outputs)
+        at_start[0] = _BACKGROUND_AT_START
+        self.head.bias = nn.Parameter(at_start)
         # Of the full grid.
         self.grid_multiple = 2 ** len(widths)
 

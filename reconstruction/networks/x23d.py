@@ -51,8 +51,9 @@ class X23D(nn.Module):
         # One channel more: the depth.
         self.fusion = FUSIONS[fusion](features + 1)
         self.fine_fusion = FUSIONS["mean-spread"](fine_features) if fine_features else None
-        fine_inputs = self.fine_fusion.out_channels if self.fine_fusion is not None else 0
-        self.unet = VolumeUnet(self.fusion.out_channels + _COORDINATES, fine_inputs, volume_widths, fine_width, classes)
+        inputs = int(self.fusion.out_channels) + _COORDINATES  # type: ignore[arg-type]
+        fine_inputs = 0 if self.fine_fusion is None else int(self.fine_fusion.out_channels)  # type: ignore[arg-type]
+        self.unet = VolumeUnet(inputs, fine_inputs, volume_widths, fine_width, classes)
         self.grid_multiple: int = self.unet.grid_multiple
         self.order_free = bool(self.fusion.order_free)
 

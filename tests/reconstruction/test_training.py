@@ -15,7 +15,7 @@ import torch
 from drrkit.errors import InputError
 from reconstruction import networks
 from reconstruction.checkpoint import STATE_NAME
-from reconstruction.optimization import average_of, learning_rate, made_ahead, make_optimizer
+from reconstruction.optimization import average_of, learning_share, made_ahead, make_optimizers, set_learning_rate
 from reconstruction.training import train
 from reconstruction.weights import load_model
 from toy_network import SphereBatches, SphereScores, ToyNetwork, register, toy_settings, toy_spec
@@ -235,13 +235,17 @@ def test_a_git_repository_gets_no_dvc(tmp_path, monkeypatch):
     assert not (tmp_path / ".dvc").exists()
 
 
-def test_the_rate_rises_and_falls():
-    rates = [learning_rate(step, 100, 10, 0.5) for step in range(100)]
-    assert rates[0] == pytest.approx(0.05)
-    assert max(rates) == rates[9] == rates[10] == 0.5
-    assert rates[55] == pytest.approx(0.25)
-    assert 0 < rates[99] < 0.001
-    assert learning_rate(0, 1, 0, 0.5) == 0.5
+def test_the_rates_rise_and_fall():
+    shares = [learning_share(step, 100, 10) for step in range(100)]
+    assert shares[0] == pytest.approx(0.1)
+    assert max(shares) == shares[9] == shares[10] == 1
+    assert shares[55] == pytest.approx(0.5)
+    assert 0 < shares[99] < 0.002
+    assert learning_share(0, 1, 0) == 1
+    optimizers = make_optimizers(ToyNetwork(2), 0.1, 0.04, 0.0)
+    set_learning_rate(optimizers, 0.5)
+    rates = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
+    assert rates == pytest.approx([0.05, 0.05, 0.02])
 
 
 def test_the_average_forgets_early_weights_soon():
@@ -258,7 +262,8 @@ def test_the_average_forgets_early_weights_soon():
 
 
 def test_biases_and_norms_do_not_decay():
-    decayed, kept = make_optimizer(ToyNetwork(2), 0.1, 0.3).param_groups
+    (adam,) = make_optimizers(ToyNetwork(2), 0.1, None, 0.3)
+    decayed, kept = adam.param_groups
     assert (decayed["weight_decay"], kept["weight_decay"]) == (0.3, 0.0)
     assert {parameter.ndim for parameter in decayed["params"]} == {4, 5}
     assert {parameter.ndim for parameter in kept["params"]} == {1}
