@@ -1,0 +1,34 @@
+"""Stage ``reconstructor``: the networks, one item a network, trained on the train donors of data/spines.
+
+``python -m reconstruction.stages.reconstructor NAME`` writes models/reconstructor/NAME: weights, their description, the
+log, and what is needed to go on after a kill. No file of a test donor is opened.
+"""
+
+import sys
+from pathlib import Path
+
+from drrkit.errors import InputError
+from drrkit.parameters import Parameters, read_parameters
+from reconstruction.cases import read_cases
+from reconstruction.learning import LearningParameters, train_on_cases
+
+CASES = Path("data/spines")
+OUT = Path("models/reconstructor")
+
+
+class ReconstructorParameters(Parameters):
+    """The networks by name."""
+
+    models: dict[str, LearningParameters]
+
+
+def main(name: str) -> None:
+    """Write models/reconstructor/NAME."""
+    models = read_parameters("reconstructor", ReconstructorParameters).models
+    if name not in models:
+        raise InputError("params.yaml, reconstructor.models", f"no {name}", " or ".join(models))
+    train_on_cases(read_cases(CASES), models[name], OUT / name)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
