@@ -48,9 +48,11 @@ def backproject(
     down = (v * per_depth + 1) / (pixels_per_feature * height) - 1
     inside = ((depth_mm > 0) & (across.abs() < 1) & (down.abs() < 1)).unsqueeze(1).to(features.dtype)
     places = torch.stack([across, down], dim=-1).reshape(views, depth_size, row_size * column_size, 2)
+    # In single precision also where features are bfloat16: with its 8 bits a place would be off by half a pixel.
     sampled = functional.grid_sample(
-        features, places.to(features.dtype), mode="bilinear", padding_mode="zeros", align_corners=False
+        features.float(), places, mode="bilinear", padding_mode="zeros", align_corners=False
     ).reshape(views, -1, depth_size, row_size, column_size)
+    sampled = sampled.to(features.dtype)
     middle = [(size - 1) / 2 for size in reversed(grid_shape)]
     middle_mm = projection[:, 2, 3] + sum(projection[:, 2, axis] * middle[axis] for axis in range(3))
     # The third row is a rotation's row times the voxel size.
