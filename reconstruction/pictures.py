@@ -92,10 +92,11 @@ def _patient(mask: np.ndarray, order: tuple[int, int, int], signs: tuple[int, in
     return turned
 
 
-def _seen(mask: np.ndarray, order: tuple[int, int, int], signs: tuple[int, int, int], along: int) -> np.ndarray:
+def _seen(
+    mask: Bool[np.ndarray, "z y x"], order: tuple[int, int, int], signs: tuple[int, int, int], along: int
+) -> Bool[np.ndarray, "rows columns"]:
     """Project along world axis 0 or 1: (z, the other axis)."""
-    seen: np.ndarray = _patient(mask, order, signs).any(axis=along).T
-    return seen
+    return np.asarray(_patient(mask, order, signs).any(axis=along)).T
 
 
 def _extent_mm(loaded: EvaluationCase, across: int, order: tuple[int, int, int]) -> tuple[float, float]:

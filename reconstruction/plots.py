@@ -76,7 +76,7 @@ def write_study(path: Path, table: pd.DataFrame, bootstrap: BootstrapParameters,
     union = _union(table)
     one_line = names[0] in ("number_of_views", "view_angle")
     settings = [None] if one_line else list(dict.fromkeys(union["setting"]))
-    figure = Figure(figsize=(0.6 + 4.4 * len(settings), 4.3), layout="constrained")
+    figure = Figure(figsize=(max(6.4, 0.6 + 4.4 * len(settings)), 4.3), layout="constrained")
     axes = figure.subplots(1, len(settings), squeeze=False, sharey=True)[0]
     for axis, setting in zip(axes, settings, strict=True):
         part = union if setting is None else union[union["setting"] == setting]

@@ -39,12 +39,7 @@ def bootstrap_ci(values: Float[np.ndarray, " donors"], bootstrap: BootstrapParam
     values = np.asarray(values, np.float64)
     if np.isnan(values).any():
         raise InputError("values", "NaN", "a number for every donor")
-    if len(values) < 2:
-        return float("nan"), float("nan")
-    rng = np.random.default_rng(bootstrap.seed)
-    means = values[rng.integers(len(values), size=(bootstrap.resamples, len(values)))].mean(axis=1)
-    tail = (1 - bootstrap.confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
+    low, high = _intervals(values[:, None], bootstrap)[:, 0]
     return float(low), float(high)
 
 
@@ -69,14 +64,15 @@ def summarize(table: pd.DataFrame, by: Sequence[str], bootstrap: BootstrapParame
         raise InputError("table", f"no column {', '.join(missing)}", f"the columns {', '.join(by)} and donor")
     rows: list[dict[str, Any]] = []
     for names, group in table.groupby(list(by), sort=False, dropna=False):
-        donors = group.groupby("donor", sort=True)[list(METRICS)].mean()
-        for metric in METRICS:
-            values = donors[metric].to_numpy()
-            if np.isnan(values).all():
-                continue
-            low, high = bootstrap_ci(values, bootstrap)
-            numbers = {"metric": metric, "mean": float(values.mean()), "low": low, "high": high, "donors": len(values)}
-            rows.append(dict(zip(by, names, strict=True)) | numbers)
+        donors = group.groupby("donor", sort=True)[list(METRICS)].mean().dropna(axis="columns", how="all")
+        values = donors.to_numpy()
+        if np.isnan(values).any():
+            raise InputError("table", f"metrics that some donors lack at {names}", "all metrics for every donor")
+        intervals = _intervals(values, bootstrap)
+        for number, metric in enumerate(donors.columns):
+            low, high = intervals[:, number]
+            numbers = {"mean": values[:, number].mean(), "low": low, "high": high, "donors": len(values)}
+            rows.append(dict(zip(by, names, strict=True)) | {"metric": metric} | numbers)
     return pd.DataFrame(rows)
 
 
@@ -92,3 +88,17 @@ def value_of(summary: pd.DataFrame, metric: str, **group: Any) -> float:
     if fits.sum() != 1:
         raise InputError("summary", f"{fits.sum()} rows of {metric} for {group}", "one row")
     return float(summary.loc[fits, "mean"].iloc[0])
+
+
+def _intervals(
+    values: Float[np.ndarray, "donors metrics"], bootstrap: BootstrapParameters
+) -> Float[np.ndarray, "2 metrics"]:
+    """Draw the same donors for all metrics."""
+    count = len(values)
+    if count < 2:
+        return np.full((2, values.shape[1]), np.nan)
+    rng = np.random.default_rng(bootstrap.seed)
+    # How often each donor is drawn; then all means are one product.
+    times = rng.multinomial(count, np.full(count, 1 / count), size=bootstrap.resamples)
+    tail = (1 - bootstrap.confidence) / 2
+    return np.quantile(times @ values / count, [tail, 1 - tail], axis=0)

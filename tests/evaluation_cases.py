@@ -6,6 +6,8 @@ import numpy as np
 
 from drrkit.geometry.carm import CArm
 from drrkit.geometry.viewsets import view_set
+from drrkit.io.store import write_cameras, write_image
+from drrkit.io.volumefile import write
 from drrkit.phantom.anatomy import REGION_CODES
 from drrkit.radiograph import Radiograph
 from drrkit.volume import LEVEL_CODES
@@ -80,3 +82,18 @@ def oracle(loaded, levels=LEVELS, offset_mm=0.0, present=LEVELS):
         return np.stack([found == code for code in (0, *(LEVEL_CODES[level] for level in levels))]).astype(np.float32)
 
     return predictor
+
+
+def write_toy_case(folder, levels=LEVELS, regions=True):
+    """Write a toy case with an AP and a lateral view, and return it."""
+    codes, affine = toy_codes(), np.diag([1.5, 1.5, 1.5, 1.0])
+    write(folder / "labels.nii.gz", codes, affine)
+    write(folder / "regions.nii.gz", (codes > 0).astype(np.uint8), affine)
+    cameras = view_set("ap-lateral").cameras(CARM, (24, 24, 40))
+    write_cameras(folder / "cameras.json", cameras)
+    for name in cameras:
+        write_image(folder / "images" / f"{name}.tif", np.full((32, 32), 0.25, np.float32))
+    return Case(
+        "case-1", "donor-1", "test", "drr", tuple(cameras), folder / "cameras.json", folder / "images",
+        folder / "labels.nii.gz", "verse", levels, "adults", folder / "regions.nii.gz" if regions else None,
+    )  # fmt: skip

@@ -4,13 +4,10 @@ import numpy as np
 import pytest
 
 from drrkit.errors import InputError
-from drrkit.geometry.viewsets import view_set
-from drrkit.io.store import write_cameras, write_image
 from drrkit.io.volumefile import write
 from drrkit.volume import LEVEL_CODES
-from evaluation_cases import LEVELS, SPEC, oracle, toy_case, toy_codes
+from evaluation_cases import LEVELS, SPEC, oracle, toy_case, toy_codes, write_toy_case
 from reconstruction import evaluation
-from reconstruction.cases import Case
 from reconstruction.disturbance import Disturbance
 from reconstruction.evaluation import UNION, Condition, evaluate, evaluate_case, load_evaluation_case, run_conditions
 from reconstruction.metrics import METRICS
@@ -156,24 +153,8 @@ def test_bad_input():
         evaluate(oracle(case), [case], SPEC, (9,), 10.0)
 
 
-def write_case(folder, levels=LEVELS, regions=True):
-    codes, affine = toy_codes(), np.diag([1.5, 1.5, 1.5, 1.0])
-    write(folder / "labels.nii.gz", codes, affine)
-    write(folder / "regions.nii.gz", (codes > 0).astype(np.uint8), affine)
-    from evaluation_cases import CARM
-
-    cameras = view_set("ap-lateral").cameras(CARM, (24, 24, 40))
-    write_cameras(folder / "cameras.json", cameras)
-    for name in cameras:
-        write_image(folder / "images" / f"{name}.tif", np.full((32, 32), 0.25, np.float32))
-    return Case(
-        "case-1", "donor-1", "test", "drr", tuple(cameras), folder / "cameras.json", folder / "images",
-        folder / "labels.nii.gz", "verse", levels, "adults", folder / "regions.nii.gz" if regions else None,
-    )  # fmt: skip
-
-
 def test_a_case_is_read_from_its_files(tmp_path):
-    loaded = load_evaluation_case(write_case(tmp_path, ("T12", "L1", "L2", "L3")[1:]))
+    loaded = load_evaluation_case(write_toy_case(tmp_path, ("T12", "L1", "L2", "L3")[1:]))
     assert loaded.levels == ("L1", "L2", "L3")
     assert loaded.shape == (56, 32, 32)
     np.testing.assert_array_equal(loaded.unjudged, np.isin(toy_codes(), [LEVEL_CODES["L4"], LEVEL_CODES["L5"]]))
@@ -182,14 +163,14 @@ def test_a_case_is_read_from_its_files(tmp_path):
     # L1 to L3 are voxels 24 to 51 of z.
     np.testing.assert_allclose(loaded.lumbar_center_world[2], 1.5 * (24 + 51) / 2)
     assert loaded.truths["L1"].regions.max() == 1
-    whole = load_evaluation_case(write_case(tmp_path / "whole", regions=False))
+    whole = load_evaluation_case(write_toy_case(tmp_path / "whole", regions=False))
     assert whole.unjudged is None
     assert whole.truths["L1"].regions is None
 
 
 def test_a_case_without_lumbar_levels_is_refused(tmp_path):
     path = tmp_path / "labels.nii.gz"
-    case = write_case(tmp_path)
+    case = write_toy_case(tmp_path)
     write(path, np.where(toy_codes() > 0, LEVEL_CODES["T12"], 0).astype(np.uint8), np.diag([1.5, 1.5, 1.5, 1.0]))
     with pytest.raises(InputError, match="a lumbar level to judge"):
         load_evaluation_case(dataclasses.replace(case, levels=("T12",)))
