@@ -21,7 +21,7 @@ Model = TypeVar("Model", bound=Parameters)
 
 
 def read_parameters(section: str, model: type[Model], path: Path = PARAMETERS_PATH) -> Model:
-    """Read one section of params.yaml.
+    """Read one section of params.yaml; dots lead into sections of sections, as ``reconstructor.models.lumbar``.
 
     Raises:
         InputError: No such file or section, a name that the model lacks, a value of the wrong kind.
@@ -32,10 +32,12 @@ def read_parameters(section: str, model: type[Model], path: Path = PARAMETERS_PA
         raise InputError(path, error.strerror or error, "a params.yaml in the working folder") from error
     except yaml.YAMLError as error:
         raise InputError(path, f"no YAML ({error})", "a YAML file") from error
-    if not isinstance(content, dict) or section not in content:
-        raise InputError(path, f"no section {section}", f"a section {section}: with the stage's parameters")
+    for name in section.split("."):
+        if not isinstance(content, dict) or name not in content:
+            raise InputError(path, f"no section {section}", f"a section {section}: with the parameters")
+        content = content[name]
     try:
-        return model.model_validate(content[section])
+        return model.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join([section, *(str(part) for part in first["loc"])])

@@ -43,3 +43,15 @@ def test_bad_parameters_say_where(tmp_path, text, where):
 def test_a_missing_file_says_where(tmp_path):
     with pytest.raises(InputError, match=r"gone\.yaml"):
         read_parameters("toy", Toy, tmp_path / "gone.yaml")
+
+
+def test_dots_lead_into_sections_of_sections(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("outer:\n  inner: {size: 3}\n")
+
+    class Inner(Parameters):
+        size: int
+
+    assert read_parameters("outer.inner", Inner, path).size == 3
+    with pytest.raises(InputError, match=r"no section outer\.other"):
+        read_parameters("outer.other", Inner, path)
