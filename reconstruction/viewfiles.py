@@ -10,7 +10,7 @@ from drrkit.errors import InputError
 from drrkit.geometry.camera import Camera
 from drrkit.io.store import content_sha256, read_cameras, read_image
 from drrkit.radiograph import Radiograph
-from reconstruction.adapters import check_same_patient
+from reconstruction.sets.adapters import check_same_patient
 
 IMAGE_SUFFIX = ".tif"
 

@@ -12,10 +12,10 @@ from drrkit.phantom.anatomy import REGION_CODES
 from drrkit.radiograph import Radiograph
 from drrkit.volume import LEVEL_CODES
 from reconstruction.cases import Case
-from reconstruction.evaluation import UNION, EvaluationCase
 from reconstruction.grid import Grid
+from reconstruction.judging.evaluation import UNION, EvaluationCase
+from reconstruction.learning.lookup import codes_on_grid
 from reconstruction.loading import levels_center_world
-from reconstruction.lookup import codes_on_grid
 from reconstruction.metrics import prepare_truth
 from reconstruction.model import ModelSpec, ViewWindow
 

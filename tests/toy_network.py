@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn import functional
 
 from reconstruction import networks
+from reconstruction.learning.settings import TrainSettings
 from reconstruction.model import ModelSpec, ViewWindow
-from reconstruction.settings import TrainSettings
 
 SIDE = 8
 

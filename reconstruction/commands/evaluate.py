@@ -45,9 +45,9 @@ def evaluate(
     from drrkit.errors import InputError
     from drrkit.parameters import read_parameters
     from reconstruction.cases import Split, read_cases
-    from reconstruction.judging import JudgingParameters, judge_model
-    from reconstruction.studies import STUDIES
-    from reconstruction.viewplan import views_for
+    from reconstruction.judging.judge import JudgingParameters, judge_model
+    from reconstruction.judging.studies import STUDIES
+    from reconstruction.judging.viewplan import views_for
 
     if split not in ("test", "validation"):
         raise InputError("--split", split, "test or validation: a model is not judged by what it learned from")

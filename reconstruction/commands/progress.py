@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 if TYPE_CHECKING:
     from reconstruction.cases import Case
-    from reconstruction.training_job import StepReport
+    from reconstruction.learning.training_job import StepReport
 
 # Where lines are kept (a log of a cluster), one a minute is enough.
 LINES_APART_S = 60.0

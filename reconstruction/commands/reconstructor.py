@@ -10,7 +10,7 @@ from reconstruction.commands.progress import case_bar, step_bar
 
 if TYPE_CHECKING:
     from reconstruction.cases import Case
-    from reconstruction.training_job import TrainingResult
+    from reconstruction.learning.training_job import TrainingResult
 
 _what = "What is learned"
 _how = "How"
@@ -42,8 +42,8 @@ def train(
     """
     from drrkit.parameters import read_parameters
     from reconstruction.cases import read_cases
-    from reconstruction.checkpoint import forget
-    from reconstruction.learning import LearningParameters, train_on_cases
+    from reconstruction.learning.checkpoint import forget
+    from reconstruction.learning.lessons import LearningParameters, train_on_cases
 
     parameters = read_parameters(section, LearningParameters, config)
     found = read_cases(cases)
@@ -83,9 +83,9 @@ def finetune(
     """Go on training a model on other images, and keep the weights that the validation donor likes best."""
     from drrkit.parameters import read_parameters
     from reconstruction.cases import read_cases
-    from reconstruction.checkpoint import forget
-    from reconstruction.learning import FinetuneParameters, finetune_on_cases
-    from reconstruction.transfer import cases_of_fold, fold_without
+    from reconstruction.learning.checkpoint import forget
+    from reconstruction.learning.lessons import FinetuneParameters, finetune_on_cases
+    from reconstruction.learning.transfer import cases_of_fold, fold_without
 
     parameters = read_parameters(section, FinetuneParameters, config)
     if freeze is not None:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from drrkit.volume import LUMBAR_LEVELS
-from reconstruction.augmentation import augmented
+from reconstruction.learning.augmentation import augmented
 from reconstruction.origin.images import whole_views
 from reconstruction.origin.settings import AugmentationSettings, OriginSettings
 from reconstruction.origin.spines import KnownSpine

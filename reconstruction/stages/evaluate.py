@@ -7,7 +7,7 @@ from pathlib import Path
 
 from drrkit.parameters import read_parameters
 from reconstruction.cases import read_cases
-from reconstruction.judging import JudgingParameters, judge_model
+from reconstruction.judging.judge import JudgingParameters, judge_model
 
 CASES = Path("data/spines")
 MODEL = Path("models/reconstructor/lumbar/model.safetensors")

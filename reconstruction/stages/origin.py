@@ -9,11 +9,11 @@ import pandas as pd
 
 from drrkit.parameters import read_parameters
 from reconstruction.cases import of_split, read_cases
+from reconstruction.judging.results import write_table
+from reconstruction.judging.viewplan import views_for
 from reconstruction.origin.settings import OriginSettings
 from reconstruction.origin.study import origin_errors
 from reconstruction.origin.training import train_origin
-from reconstruction.results import write_table
-from reconstruction.viewplan import views_for
 
 CASES = Path("data/spines")
 OUT = Path("models/origin")

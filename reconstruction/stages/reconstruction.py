@@ -11,9 +11,9 @@ import pandas as pd
 from drrkit.io.store import write_json
 from drrkit.parameters import Parameters, read_parameters
 from reconstruction.cases import of_split, read_cases
-from reconstruction.headlines import LatencyParameters, chosen, latency_ms, read_record, real_scores
-from reconstruction.judging import JudgingParameters, judge_model
-from reconstruction.results import TABLE_NAME
+from reconstruction.judging.headlines import LatencyParameters, chosen, latency_ms, read_record, real_scores
+from reconstruction.judging.judge import JudgingParameters, judge_model
+from reconstruction.judging.results import TABLE_NAME
 
 SPINES = Path("data/spines")
 ANATOMY = Path("data/anatomy")

@@ -10,7 +10,7 @@ from pathlib import Path
 from drrkit.errors import InputError
 from drrkit.parameters import Parameters, read_parameters
 from reconstruction.cases import read_cases
-from reconstruction.learning import LearningParameters, train_on_cases
+from reconstruction.learning.lessons import LearningParameters, train_on_cases
 
 CASES = Path("data/spines")
 OUT = Path("models/reconstructor")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from drrkit.parameters import read_parameters
 from reconstruction.cases import CASES_NAME, write_cases
-from reconstruction.spines import SpinesParameters, make_spines
+from reconstruction.sets.spines import SpinesParameters, make_spines
 
 OUT = Path("data/spines")
 

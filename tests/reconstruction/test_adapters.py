@@ -14,9 +14,9 @@ from drrkit.io.ct import write_labels
 from drrkit.io.store import content_sha256, read_image, write_cameras, write_image
 from drrkit.volume import LEVEL_CODES, Volume
 from protocols.pairs import PairRow, write_pairs
-from reconstruction.adapters import cases_from_pairs, cases_from_renders, check_same_patient, whole_levels
 from reconstruction.cases import read_cases, write_cases
 from reconstruction.loading import read_case_labels, read_case_radiographs
+from reconstruction.sets.adapters import cases_from_pairs, cases_from_renders, check_same_patient, whole_levels
 from toys import SETTINGS, toy_volume, view_rig, write_toy
 
 FRACTIONS = {"train": 0.4, "validation": 0.3, "test": 0.3}

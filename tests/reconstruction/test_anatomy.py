@@ -8,8 +8,8 @@ from drrkit.io.ct import read_volume
 from drrkit.io.store import read_cameras, read_image
 from drrkit.phantom.anatomy import REGION_CODES
 from drrkit.volume import AIR_HU, LEVEL_CODES, Volume
-from reconstruction import anatomy
-from reconstruction.anatomy import Anatomy, AnatomyParameters, make_cases, read_tptbox_example, regions_from_tptbox
+from reconstruction.sets import anatomy
+from reconstruction.sets.anatomy import Anatomy, AnatomyParameters, make_cases, read_tptbox_example, regions_from_tptbox
 
 WANTED = {
     "views": "ap-lateral",

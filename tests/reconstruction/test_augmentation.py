@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reconstruction.augmentation import RUNGS, _sharpness, augmented
+from reconstruction.learning.augmentation import RUNGS, _sharpness, augmented
 from reconstruction.views import normalized
 
 SIZE = 64

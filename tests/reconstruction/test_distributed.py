@@ -7,7 +7,7 @@ import torch
 
 from drrkit.errors import InputError
 from reconstruction import networks
-from reconstruction.training import train
+from reconstruction.learning.training import train
 from reconstruction.weights import load_model
 from toy_network import SphereBatches, SphereScores, register, toy_settings, toy_spec
 

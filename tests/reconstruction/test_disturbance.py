@@ -5,7 +5,7 @@ from drrkit.errors import InputError
 from drrkit.geometry import rigid
 from drrkit.geometry.carm import CArm
 from drrkit.radiograph import Radiograph
-from reconstruction.disturbance import Disturbance, disturbed, origin_shift_world, random_stream
+from reconstruction.judging.disturbance import Disturbance, disturbed, origin_shift_world, random_stream
 
 CENTER = np.array([12.0, -30.0, 7.0])
 CAMERA = CArm(1000.0, 600.0, 60, 50, (4.0, 4.0)).camera(20.0, 5.0, 3.0, CENTER)

@@ -7,9 +7,16 @@ from drrkit.errors import InputError
 from drrkit.io.volumefile import write
 from drrkit.volume import LEVEL_CODES
 from evaluation_cases import LEVELS, SPEC, oracle, toy_case, toy_codes, write_toy_case
-from reconstruction import evaluation
-from reconstruction.disturbance import Disturbance
-from reconstruction.evaluation import UNION, Condition, evaluate, evaluate_case, load_evaluation_case, run_conditions
+from reconstruction.judging import evaluation
+from reconstruction.judging.disturbance import Disturbance
+from reconstruction.judging.evaluation import (
+    UNION,
+    Condition,
+    evaluate,
+    evaluate_case,
+    load_evaluation_case,
+    run_conditions,
+)
 from reconstruction.metrics import METRICS
 
 

@@ -9,8 +9,9 @@ from drrkit.errors import InputError
 from drrkit.geometry import rigid
 from drrkit.io.store import read_image, write_image
 from drrkit.volume import LEVEL_CODES, LUMBAR_LEVELS
-from reconstruction.examples import Sampling, draw_example, make_batches, noisy_camera
 from reconstruction.grid import Grid
+from reconstruction.learning.examples import Sampling, draw_example, make_batches, noisy_camera
+from reconstruction.learning.lookup import codes_on_grid
 from reconstruction.loading import (
     load_case,
     load_cases,
@@ -18,7 +19,6 @@ from reconstruction.loading import (
     read_case_labels,
     read_case_radiographs,
 )
-from reconstruction.lookup import codes_on_grid
 from reconstruction.views import prepare_views
 from toy_cases import lumbar_spec, vertebra_spec, write_case
 

@@ -11,7 +11,7 @@ from drrkit.errors import InputError
 from reconstruction import networks
 from reconstruction.cases import CASES_NAME, write_cases
 from reconstruction.commands import reconstructor
-from reconstruction.learning import LearningParameters, train_on_cases
+from reconstruction.learning.lessons import LearningParameters, train_on_cases
 from reconstruction.weights import load_model, read_spec
 from toy_cases import VIEW_IDS, write_case
 from toy_network import register, toy_settings

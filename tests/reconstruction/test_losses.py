@@ -5,8 +5,8 @@ import torch
 from torch.nn import functional
 
 from drrkit.errors import InputError
-from reconstruction.losses import segmentation_loss
-from reconstruction.settings import LossSettings
+from reconstruction.learning.losses import segmentation_loss
+from reconstruction.learning.settings import LossSettings
 
 
 def weights(dice_classes=0.0, dice_union=0.0, cross_entropy=0.0, background=1.0, levels=0.0):

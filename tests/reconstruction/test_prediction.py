@@ -7,8 +7,8 @@ from drrkit.geometry import rigid
 from drrkit.geometry.carm import CArm
 from drrkit.radiograph import Radiograph
 from reconstruction.grid import Grid
+from reconstruction.judging.prediction import network_predictor, predict, upsampled_classes
 from reconstruction.model import ViewWindow
-from reconstruction.prediction import network_predictor, predict, upsampled_classes
 from reconstruction.views import PreparedViews
 
 
@@ -69,7 +69,7 @@ def test_parts_join_without_a_seam(monkeypatch):
     probabilities = np.random.default_rng(1).random((3, 6, 6, 6)).astype(np.float32)
     volume = Grid.centered((0.3, 0, 0), (17, 13, 11), 0.9)
     at_once = upsampled_classes(probabilities, grid, volume.shape, volume.world_from_grid)
-    monkeypatch.setattr("reconstruction.prediction._VOXELS_AT_ONCE", 400)
+    monkeypatch.setattr("reconstruction.judging.prediction._VOXELS_AT_ONCE", 400)
     np.testing.assert_array_equal(upsampled_classes(probabilities, grid, volume.shape, volume.world_from_grid), at_once)
 
 

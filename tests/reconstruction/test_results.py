@@ -6,11 +6,11 @@ import pytest
 
 from drrkit.errors import InputError
 from evaluation_cases import LEVELS, SPEC, oracle, toy_case
-from reconstruction import results, studies
-from reconstruction.evaluation import UNION, evaluate, predicted_masks
-from reconstruction.pictures import write_reconstruction
-from reconstruction.plots import write_regions, write_study
-from reconstruction.summary import BootstrapParameters
+from reconstruction.judging import results, studies
+from reconstruction.judging.evaluation import UNION, evaluate, predicted_masks
+from reconstruction.judging.pictures import write_reconstruction
+from reconstruction.judging.plots import write_regions, write_study
+from reconstruction.judging.summary import BootstrapParameters
 
 BOOTSTRAP = BootstrapParameters(resamples=50, confidence=0.95, seed=0)
 PNG = b"\x89PNG"

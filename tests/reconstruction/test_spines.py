@@ -11,7 +11,7 @@ from drrkit.phantom import POPULATIONS, make_phantom, sample_parameters
 from drrkit.projection.renderer import render
 from drrkit.volume import LUMBAR_LEVELS, Volume
 from reconstruction.cases import read_cases, write_cases
-from reconstruction.spines import GroupParameters, SpinesParameters, make_spines, with_thick_slices
+from reconstruction.sets.spines import GroupParameters, SpinesParameters, make_spines, with_thick_slices
 
 GROUP = {
     "name": "few",

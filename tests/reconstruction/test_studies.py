@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from evaluation_cases import SPEC, oracle, toy_case
-from reconstruction import studies
-from reconstruction.evaluation import KEYS, UNION
+from reconstruction.judging import studies
+from reconstruction.judging.evaluation import KEYS, UNION
 from reconstruction.metrics import METRICS
 
 LEVELS = ("L2", "L3")

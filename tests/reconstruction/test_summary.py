@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from drrkit.errors import InputError
+from reconstruction.judging.summary import BootstrapParameters, bootstrap_ci, summarize, value_of
 from reconstruction.metrics import METRICS
-from reconstruction.summary import BootstrapParameters, bootstrap_ci, summarize, value_of
 
 BOOTSTRAP = BootstrapParameters(resamples=2000, confidence=0.95, seed=0)
 

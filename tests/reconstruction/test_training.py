@@ -14,9 +14,15 @@ import torch
 
 from drrkit.errors import InputError
 from reconstruction import networks
-from reconstruction.checkpoint import STATE_NAME
-from reconstruction.optimization import average_of, learning_share, made_ahead, make_optimizers, set_learning_rate
-from reconstruction.training import train
+from reconstruction.learning.checkpoint import STATE_NAME
+from reconstruction.learning.optimization import (
+    average_of,
+    learning_share,
+    made_ahead,
+    make_optimizers,
+    set_learning_rate,
+)
+from reconstruction.learning.training import train
 from reconstruction.weights import load_model
 from toy_network import SphereBatches, SphereScores, ToyNetwork, register, toy_settings, toy_spec
 
@@ -107,7 +113,7 @@ def test_a_killed_process_goes_on_to_the_same_bits(tmp_path):
         "import torch; torch.set_num_threads(1)\n"
         "from pathlib import Path\n"
         "import toy_network as toy; toy.register()\n"
-        "from reconstruction.training import train\n"
+        "from reconstruction.learning.training import train\n"
         "often = {'steps': 400, 'log_every': 100, 'checkpoint_every': 10, 'validate_every': 400}\n"
         "settings, spec = toy.toy_settings(**often), toy.toy_spec(dropout=0.2)\n"
         "train(spec, toy.SphereBatches(2), settings, Path(sys.argv[1]))\n"

@@ -8,8 +8,8 @@ import torch
 from drrkit.errors import InputError
 from reconstruction import networks
 from reconstruction.cases import Case
-from reconstruction.freezing import PARTS, freeze, set_training
-from reconstruction.transfer import Fold, cases_of_fold, finetune, fold_without, leave_one_donor_out
+from reconstruction.learning.freezing import PARTS, freeze, set_training
+from reconstruction.learning.transfer import Fold, cases_of_fold, finetune, fold_without, leave_one_donor_out
 from reconstruction.weights import build_network, load_model, save_model
 from toy_network import SphereBatches, SphereScores, ToyNetwork, register, toy_settings, toy_spec
 

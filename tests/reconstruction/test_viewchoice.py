@@ -4,7 +4,7 @@ import pytest
 from drrkit.errors import InputError
 from drrkit.geometry.carm import CArm
 from drrkit.geometry.viewsets import view_set
-from reconstruction.viewchoice import choose_views, standard_views
+from reconstruction.learning.viewchoice import choose_views, standard_views
 
 VIEWS = view_set("adapt-28")
 IDS = [view.id for view in VIEWS.views]

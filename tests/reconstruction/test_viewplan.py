@@ -4,7 +4,7 @@ import pytest
 from drrkit.errors import InputError
 from drrkit.geometry.carm import CArm
 from drrkit.geometry.viewsets import view_set
-from reconstruction import viewplan
+from reconstruction.judging import viewplan
 
 CARM = CArm(1000.0, 600.0, 64, 64, (4.0, 4.0))
 

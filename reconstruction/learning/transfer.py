@@ -7,9 +7,9 @@ from typing import Any
 
 from drrkit.errors import InputError
 from reconstruction.cases import Case, check_cases
-from reconstruction.settings import TrainSettings
-from reconstruction.training import train
-from reconstruction.training_job import Batches, Report, Start, TrainingResult, Validate
+from reconstruction.learning.settings import TrainSettings
+from reconstruction.learning.training import train
+from reconstruction.learning.training_job import Batches, Report, Start, TrainingResult, Validate
 from reconstruction.weights import load_model
 
 
@@ -39,17 +39,17 @@ def finetune(
 
     Args:
         model: Weights to start from, ``<name>.safetensors``.
-        batches: As of :func:`reconstruction.training.train`; for the grid and the window of the model.
+        batches: As of :func:`reconstruction.learning.training.train`; for the grid and the window of the model.
         settings: With ``patience``.
-        out: As of :func:`reconstruction.training.train`.
+        out: As of :func:`reconstruction.learning.training.train`.
         validate: Scores of a network on the validation donor, with ``f1``.
-        frozen: Part that stays as it is, one of ``reconstruction.freezing.PARTS``.
+        frozen: Part that stays as it is, one of ``reconstruction.learning.freezing.PARTS``.
         record: What it is trained on, for the model's JSON.
         device: ``cpu``, ``cuda`` or ``cuda:1``.
         report: Called after every row of the log.
 
     Raises:
-        InputError: No such model, no patience, an unknown part; and as :func:`reconstruction.training.train`.
+        InputError: No such model, no patience, an unknown part; and as :func:`reconstruction.learning.training.train`.
     """
     if settings.patience is None:
         raise InputError("patience", "none", "how many validations to wait for a better one")

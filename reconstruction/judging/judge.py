@@ -10,13 +10,13 @@ from drrkit.errors import InputError
 from drrkit.io.store import content_sha256
 from drrkit.parameters import Parameters
 from reconstruction.cases import Case, Split
-from reconstruction.evaluation import evaluate, load_evaluation_case, predicted_masks
-from reconstruction.pictures import write_reconstruction
-from reconstruction.prediction import network_predictor
-from reconstruction.results import write_results
-from reconstruction.studies import STUDIES, Bench, StudyParameters
-from reconstruction.summary import BootstrapParameters
-from reconstruction.viewplan import VIEW_ORDER, matched_views, views_for
+from reconstruction.judging.evaluation import evaluate, load_evaluation_case, predicted_masks
+from reconstruction.judging.pictures import write_reconstruction
+from reconstruction.judging.prediction import network_predictor
+from reconstruction.judging.results import write_results
+from reconstruction.judging.studies import STUDIES, Bench, StudyParameters
+from reconstruction.judging.summary import BootstrapParameters
+from reconstruction.judging.viewplan import VIEW_ORDER, matched_views, views_for
 from reconstruction.weights import load_model
 
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
+from reconstruction.learning.settings import TrainSettings
 from reconstruction.model import ModelSpec
-from reconstruction.settings import TrainSettings
 from reconstruction.weights import weights_content
 
 if TYPE_CHECKING:
     # What draws examples imports much that spawned processes need not wait for here.
-    from reconstruction.examples import Batch
+    from reconstruction.learning.examples import Batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class Start:
 
     Args:
         weights: State dictionary of the same network.
-        frozen: Part that does not learn, one of ``reconstruction.freezing.PARTS``.
+        frozen: Part that does not learn, one of ``reconstruction.learning.freezing.PARTS``.
     """
 
     weights: Mapping[str, Tensor]
@@ -70,7 +70,7 @@ Report = Callable[[StepReport], None]
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """What ``reconstruction.training.train`` was asked for."""
+    """What ``reconstruction.learning.training.train`` was asked for."""
 
     spec: ModelSpec
     batches: Batches

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from drrkit.errors import InputError
-from reconstruction.evaluation import UNION, EvaluationCase
+from reconstruction.judging.evaluation import UNION, EvaluationCase
+from reconstruction.judging.plots import INK, color_of, write_png
 from reconstruction.metrics import surface_from_mask
-from reconstruction.plots import INK, color_of, write_png
 
 _MARGIN_MM = 12.0
 _LONGEST_MM = 6.0
@@ -30,7 +30,7 @@ def write_reconstruction(
     Args:
         path: PNG to write.
         loaded: The case.
-        masks: Of :func:`reconstruction.evaluation.predicted_masks`.
+        masks: Of :func:`reconstruction.judging.evaluation.predicted_masks`.
         title: Stands above.
 
     Raises:

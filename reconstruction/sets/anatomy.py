@@ -32,7 +32,7 @@ from drrkit.parameters import Parameters
 from drrkit.phantom.anatomy import REGION_CODES
 from drrkit.volume import AIR_HU, LEVEL_CODES, Volume
 from reconstruction.cases import Case
-from reconstruction.rendering import (
+from reconstruction.sets.rendering import (
     CAMERAS_NAME,
     IMAGES_NAME,
     LABELS_NAME,
@@ -42,7 +42,7 @@ from reconstruction.rendering import (
     write_cut,
     write_views,
 )
-from reconstruction.spines import PanelParameters
+from reconstruction.sets.spines import PanelParameters
 
 Input = Literal["bone", "skeleton", "vertebrae"]
 

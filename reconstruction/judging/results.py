@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from drrkit.io.store import write_bytes, write_json
-from reconstruction import plots
-from reconstruction.evaluation import UNION
+from reconstruction.judging import plots
+from reconstruction.judging.evaluation import UNION
+from reconstruction.judging.summary import BootstrapParameters, summarize, value_of
 from reconstruction.metrics import WHOLE
-from reconstruction.summary import BootstrapParameters, summarize, value_of
 
 TABLE_NAME, SUMMARY_TABLE_NAME, SUMMARY_NAME = "rows.csv", "means.csv", "summary.json"
 # All levels together, and all populations together.
@@ -36,7 +36,7 @@ def write_results(
 
     Args:
         folder: Where.
-        table: Of :func:`reconstruction.evaluation.evaluate`.
+        table: Of :func:`reconstruction.judging.evaluation.evaluate`.
         studies: Tables by name of the study.
         bootstrap: Of the intervals.
         about: What was evaluated: model, cases ... It stands first in ``summary.json``.

@@ -20,13 +20,13 @@ from drrkit.geometry.camera import Camera
 from drrkit.parameters import Parameters
 from drrkit.radiograph import Radiograph
 from drrkit.volume import LEVEL_CODES
-from reconstruction.augmentation import AugmentationName, augmented
 from reconstruction.classes import classes_from_codes
 from reconstruction.grid import Grid
+from reconstruction.learning.augmentation import AugmentationName, augmented
+from reconstruction.learning.lookup import codes_on_grid
+from reconstruction.learning.viewchoice import ViewChoice, choose_views
 from reconstruction.loading import LoadedCase
-from reconstruction.lookup import codes_on_grid
 from reconstruction.model import ModelSpec
-from reconstruction.viewchoice import ViewChoice, choose_views
 from reconstruction.views import window_at
 
 # Streams of random numbers that must not touch.
@@ -74,14 +74,14 @@ class Sampling(Parameters):
 
     Args:
         view_counts: Probability of each number of views; they are scaled to add up to 1.
-        view_choice: Which views; see :func:`reconstruction.viewchoice.choose_views`.
+        view_choice: Which views; see :func:`reconstruction.learning.viewchoice.choose_views`.
         standard_view_tolerance_deg: Of ``ap-lateral``: how far off the two standard views may be.
         origin_jitter_mm: The grid is moved by up to this along each of its axes, uniformly.
         rotation_jitter_deg: The grid is turned by up to this about each of its axes, uniformly.
         camera_rotation_noise_deg: Standard deviation of each view's calibration error, a turn about the middle of the
             grid, for each world axis.
         camera_translation_noise_mm: Standard deviation of its shift, for each world axis.
-        augmentation: What is done to pixels; see :mod:`reconstruction.augmentation`.
+        augmentation: What is done to pixels; see :mod:`reconstruction.learning.augmentation`.
     """
 
     view_counts: dict[int, float]

@@ -13,12 +13,12 @@ from drrkit.errors import InputError
 from drrkit.parameters import Parameters
 from drrkit.radiograph import Radiograph
 from reconstruction.cases import Case
-from reconstruction.evaluation import UNION, load_evaluation_case
+from reconstruction.judging.evaluation import UNION, load_evaluation_case
+from reconstruction.judging.viewplan import views_for
 from reconstruction.metrics import WHOLE
 from reconstruction.reconstruct import reconstruct
 from reconstruction.runtime import open_runtime
 from reconstruction.runtime.onnx import export_onnx
-from reconstruction.viewplan import views_for
 
 _DIGITS = 4
 
@@ -41,7 +41,7 @@ def real_scores(table: pd.DataFrame, view_count: int) -> dict[str, dict[str, flo
     """Read union F1 of real vertebrae out of a table of judged cases: (donor and level) -> input -> F1.
 
     Args:
-        table: Of :func:`reconstruction.evaluation.evaluate` over the cases of :mod:`reconstruction.anatomy`.
+        table: Rows of judged cases of :mod:`reconstruction.sets.anatomy`.
         view_count: Which rows.
     """
     rows = table[(table["n_views"] == view_count) & (table["level"] == UNION) & (table["region"] == WHOLE)]

@@ -25,7 +25,7 @@ from drrkit.parameters import Parameters
 from drrkit.phantom import POPULATIONS, Phantom, make_phantom, sample_parameters
 from drrkit.volume import LUMBAR_LEVELS, Volume
 from reconstruction.cases import Case, Split
-from reconstruction.rendering import (
+from reconstruction.sets.rendering import (
     CAMERAS_NAME,
     IMAGES_NAME,
     LABELS_NAME,

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 
 from drrkit.errors import InputError
 from drrkit.io.store import write_bytes
-from reconstruction.evaluation import UNION
+from reconstruction.judging.evaluation import UNION
+from reconstruction.judging.summary import BootstrapParameters, summarize
 from reconstruction.metrics import REGIONS, WHOLE
-from reconstruction.summary import BootstrapParameters, summarize
 
 # Okabe and Ito's colors: told apart with any color vision, and in grey by markers.
 COLORS: tuple[str, ...] = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -60,7 +60,7 @@ def write_study(path: Path, table: pd.DataFrame, bootstrap: BootstrapParameters,
 
     Args:
         path: PNG to write.
-        table: Of one study in :mod:`reconstruction.studies`.
+        table: Of one study in :mod:`reconstruction.judging.studies`.
         bootstrap: Of the bands.
         title: Stands above.
 
@@ -95,7 +95,7 @@ def write_levels(path: Path, table: pd.DataFrame, bootstrap: BootstrapParameters
 
     Args:
         path: PNG to write.
-        table: Of :func:`reconstruction.evaluation.evaluate`, with one number of views.
+        table: Of :func:`reconstruction.judging.evaluation.evaluate`, with one number of views.
         bootstrap: Of the error bars.
         title: Stands above.
     """

@@ -19,13 +19,13 @@ from drrkit.io import volumefile
 from drrkit.radiograph import Radiograph
 from drrkit.volume import LEVEL_CODES, LUMBAR_LEVELS
 from reconstruction.cases import Case
-from reconstruction.disturbance import UNDISTURBED, Disturbance, disturbed, origin_shift_world, random_stream
 from reconstruction.grid import Grid
+from reconstruction.judging.disturbance import UNDISTURBED, Disturbance, disturbed, origin_shift_world, random_stream
+from reconstruction.judging.prediction import Predictor, upsampled_classes
+from reconstruction.judging.viewplan import matched_views, views_for
 from reconstruction.loading import levels_center_world, read_case_labels, read_case_radiographs
 from reconstruction.metrics import METRICS, Truth, judge, prepare_truth
 from reconstruction.model import ModelSpec
-from reconstruction.prediction import Predictor, upsampled_classes
-from reconstruction.viewplan import matched_views, views_for
 
 # The row of all judged levels as one.
 UNION = "union"
@@ -207,7 +207,7 @@ def evaluate(
         predictor: From views and a grid to probabilities.
         cases: Held out from training.
         spec: Mode, classes and grid.
-        view_counts: Numbers of shots; :data:`reconstruction.viewplan.VIEW_ORDER` says which they are.
+        view_counts: Numbers of shots; :data:`reconstruction.judging.viewplan.VIEW_ORDER` says which they are.
         match_limit_deg: How far off a view of another name may look.
         workers: Threads.
         on_done: Told the case after each set of views.
@@ -216,7 +216,7 @@ def evaluate(
         Columns ``KEYS`` and ``METRICS``.
 
     Raises:
-        InputError: No case, or as :func:`evaluate_case` and :func:`reconstruction.viewplan.matched_views`.
+        InputError: No case, or as :func:`evaluate_case` and :func:`reconstruction.judging.viewplan.matched_views`.
     """
     conditions = [Condition(views_for(count)) for count in view_counts]
     return run_conditions(predictor, cases, spec, conditions, match_limit_deg, 0, workers, on_done)

@@ -5,7 +5,7 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from drrkit.errors import InputError
-from reconstruction.settings import LossSettings
+from reconstruction.learning.settings import LossSettings
 
 # Voxels added to both sides of a Dice, so that an empty class is no 0 / 0.
 SMOOTH_VOXELS = 1.0

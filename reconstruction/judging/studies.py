@@ -1,7 +1,7 @@
 """What a reconstruction depends on: how many views, which, at what angle, and how well they are known.
 
-Each study gives a tidy table: the columns of :mod:`reconstruction.evaluation` after ``study``, ``setting`` (in words),
-``value`` (the amount that is varied), ``unit`` and ``shots`` (the views that were asked for, by their names in
+Each study gives a tidy table: the columns of :mod:`reconstruction.judging.evaluation` after ``study``, ``setting`` (in
+words), ``value`` (the amount that is varied), ``unit`` and ``shots`` (the views that were asked for, by their names in
 ``adapt-28``). A study needs a predictor and knows no network.
 """
 
@@ -13,11 +13,10 @@ import pandas as pd
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from drrkit.parameters import Parameters
-from reconstruction.disturbance import Disturbance
-from reconstruction.evaluation import Condition, EvaluationCase, run_conditions
-from reconstruction.model import ModelSpec
-from reconstruction.prediction import Predictor
-from reconstruction.viewplan import (
+from reconstruction.judging.disturbance import Disturbance
+from reconstruction.judging.evaluation import Condition, EvaluationCase, run_conditions
+from reconstruction.judging.prediction import Predictor
+from reconstruction.judging.viewplan import (
     VIEW_ORDER,
     VIEW_PAIRS,
     VIEW_TRIPLES,
@@ -25,6 +24,7 @@ from reconstruction.viewplan import (
     nominal_directions_world,
     views_for,
 )
+from reconstruction.model import ModelSpec
 
 Amounts = tuple[NonNegativeFloat, ...]
 

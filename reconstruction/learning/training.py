@@ -17,12 +17,11 @@ from torch.optim.swa_utils import AveragedModel
 
 from drrkit.errors import InputError
 from drrkit.io.store import sole_writer, write_json
-from reconstruction.checkpoint import Progress, read_state, write_state
-from reconstruction.fabric import Fabric, launch, make_fabric
-from reconstruction.freezing import freeze, set_training
-from reconstruction.losses import segmentation_loss
-from reconstruction.model import ModelSpec
-from reconstruction.optimization import (
+from reconstruction.learning.checkpoint import Progress, read_state, write_state
+from reconstruction.learning.fabric import Fabric, launch, make_fabric
+from reconstruction.learning.freezing import freeze, set_training
+from reconstruction.learning.losses import segmentation_loss
+from reconstruction.learning.optimization import (
     average_of,
     learning_share,
     made_ahead,
@@ -31,14 +30,15 @@ from reconstruction.optimization import (
     set_learning_rate,
     use_channels_last,
 )
-from reconstruction.settings import TrainSettings
-from reconstruction.training_job import Batches, Job, Report, Start, StepReport, TrainingResult, Validate
-from reconstruction.training_log import training_log
+from reconstruction.learning.settings import TrainSettings
+from reconstruction.learning.training_job import Batches, Job, Report, Start, StepReport, TrainingResult, Validate
+from reconstruction.learning.training_log import training_log
+from reconstruction.model import ModelSpec
 from reconstruction.weights import build_network, check_state, save_model
 
 if TYPE_CHECKING:
     # What draws examples imports much that spawned processes need not wait for here.
-    from reconstruction.examples import Batch
+    from reconstruction.learning.examples import Batch
 
 MODEL_NAME = "model.safetensors"
 # The score of a validation that says which weights are best.

@@ -15,14 +15,14 @@ from drrkit.errors import InputError
 from drrkit.parameters import Parameters
 from reconstruction.cases import Case, of_split
 from reconstruction.classes import LUMBAR_CLASSES, VERTEBRA_CLASSES
-from reconstruction.examples import Batch, Sampling, draw_example, make_batches, stacked
+from reconstruction.learning.examples import Batch, Sampling, draw_example, make_batches, stacked
+from reconstruction.learning.settings import TrainSettings
+from reconstruction.learning.training import train
+from reconstruction.learning.training_job import Report, TrainingResult
+from reconstruction.learning.transfer import finetune
 from reconstruction.loading import load_cases
 from reconstruction.metrics import f1_score
 from reconstruction.model import Mode, ModelSpec, ViewWindow
-from reconstruction.settings import TrainSettings
-from reconstruction.training import train
-from reconstruction.training_job import Report, TrainingResult
-from reconstruction.transfer import finetune
 from reconstruction.weights import read_spec
 
 # Threads may ask for the first batch at the same time, and cases are loaded once.
@@ -110,7 +110,7 @@ def train_on_cases(
     Args:
         cases: With the splits ``train`` and ``validation`` among them.
         parameters: What and how.
-        out: As of :func:`reconstruction.training.train`.
+        out: As of :func:`reconstruction.learning.training.train`.
         device: ``cpu``, ``cuda`` or ``cuda:1``.
         report: Called after every row of the log.
         on_case: Called after a case is loaded.

@@ -47,7 +47,7 @@ def summarize(table: pd.DataFrame, by: Sequence[str], bootstrap: BootstrapParame
     """Average rows, first within donors and then over them.
 
     Args:
-        table: Of :mod:`reconstruction.evaluation` or :mod:`reconstruction.studies`.
+        table: Of :mod:`reconstruction.judging.evaluation` or :mod:`reconstruction.judging.studies`.
         by: Columns that tell groups apart, for example ``n_views``, ``level``, ``region``.
         bootstrap: Of the confidence intervals.
 

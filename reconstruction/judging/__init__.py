@@ -1,0 +1,1 @@
+"""How good a reconstruction is: metrics, held-out donors, studies, tables and pictures."""

@@ -1,0 +1,1 @@
+"""From cases to weights: examples, loss, steps, resuming, transfer."""
