@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 import drrkit.stages
 import protocols.stages
+import reconstruction.stages
 from drrkit.parameters import Parameters
 
 ROOT = Path(__file__).parent.parent.parent
@@ -22,7 +23,7 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 STAGES = sorted(PIPELINE)
 MODULES = {
     module.name: f"{package.__name__}.{module.name}"
-    for package in (drrkit.stages, protocols.stages)
+    for package in (drrkit.stages, protocols.stages, reconstruction.stages)
     for module in pkgutil.iter_modules(package.__path__)
 }
 # The acquisitions by name and folder: the one line of params.yaml that adds a session. No stage reads it, so a new
@@ -58,7 +59,8 @@ def test_a_stage_is_a_module_a_section_and_a_folder():
         per_item = "foreach" in ENTRIES[name]
         assert stage["cmd"].split(" ${")[0] == f"python -m {MODULES[name]}"
         outs = [out if isinstance(out, str) else next(iter(out)) for out in stage["outs"]]
-        assert (f"data/{name}/${{key}}" if per_item else f"data/{name}") in outs
+        own = f"{name}/${{key}}" if per_item else name
+        assert {f"{kind}/{own}" for kind in ("data", "models", "results")} & set(outs)
         assert all(Path(out).stem == "${key}" if per_item else Path(out).name == name for out in outs)
 
 
@@ -67,12 +69,15 @@ def test_one_line_adds_an_acquisition_and_touches_no_other():
         "simulate": "${simulate.sessions}",
         "calibrate": f"${{{ITEMS}}}",
         "pair": f"${{{ITEMS}}}",
+        "reconstructor": "${reconstructor.models}",
     }
     for name in ("calibrate", "pair"):
         assert "${item}" in PIPELINE[name]["deps"]
         assert all("${item}" in dep or "${key}" in dep for dep in PIPELINE[name]["deps"] if dep.startswith("data/"))
     # Each simulated session depends on its own entry alone.
     assert PIPELINE["simulate"]["params"] == ["simulate.sessions.${key}"]
+    # And each network on its own parameters.
+    assert PIPELINE["reconstructor"]["params"] == ["reconstructor.models.${key}"]
     for acquisition_id, folder in PARAMS[ITEMS].items():
         assert Path(folder).name == acquisition_id
         assert Path(folder).parent in (Path("data/simulate"), Path("data/raw"))
@@ -104,7 +109,7 @@ def test_deps_cover_the_import_closure(name):
     deps = [Path(dep) for dep in PIPELINE[name]["deps"]]
     files = {Path(file_of(module)) for module in import_closure(MODULES[name])}
     # The docstrings of the stages' packages are no code that a stage depends on.
-    files -= {Path("drrkit/stages/__init__.py"), Path("protocols/stages/__init__.py")}
+    files -= {Path(package, "stages/__init__.py") for package in ("drrkit", "protocols", "reconstruction")}
     uncovered = [file for file in files if not any(file == dep or dep in file.parents for dep in deps)]
     assert uncovered == []
 
@@ -113,7 +118,7 @@ def test_deps_cover_the_import_closure(name):
 def test_deps_exist_and_are_needed(name):
     closure = {Path(file_of(module)) for module in import_closure(MODULES[name])}
     for dep in map(Path, PIPELINE[name]["deps"]):
-        if dep.parts[0] == "data" or str(dep) == "${item}":
+        if dep.parts[0] in ("data", "models", "results") or str(dep) == "${item}":
             continue
         assert (ROOT / dep).exists()
         assert any(file == dep or dep in file.parents for file in closure), f"{dep} is not imported by {name}"
