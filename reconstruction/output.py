@@ -40,7 +40,7 @@ class Provenance:
         model: Path of the model.
         images_sha256: Hash of each image, by view.
         donor: Who it is, "" where nobody says.
-        center_from: ``given`` or ``isocenter``.
+        center_from: ``given``, ``images`` (the origin model) or ``isocenter``.
         unused: Images that were there and not used.
         latency: Statistics of repeated runs, by step; empty after one run.
     """

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -35,6 +35,14 @@ def reconstruct(
         typer.Option(
             help="Middle of the grid in mm (LPS); by default the point nearest to all central rays.",
             metavar="X Y Z",
+            rich_help_panel=_what,
+        ),
+    ] = None,
+    origin: Annotated[
+        Path | None,
+        typer.Option(
+            help="Model that finds middle and orientation of the grid in the images (two views or more).",
+            metavar="FILE",
             rich_help_panel=_what,
         ),
     ] = None,
@@ -74,11 +82,14 @@ def reconstruct(
     Writes OUT/labels.nii.gz (VerSe's numbers, LPS), OUT/labels.ctbl (colors for 3D Slicer), a closed mesh in mm (LPS)
     for each vertebra in OUT/meshes, and OUT/timings.json. Images without a camera are left out and told.
     """
+    from drrkit.errors import InputError
     from reconstruction.mesh import check_format
     from reconstruction.output import class_meshes, levels_of, write_output
     from reconstruction.runtime import open_runtime
     from reconstruction.viewfiles import read_views
 
+    if center is not None and origin is not None:
+        raise InputError("--center and --origin", "both", "one of them")
     mesh_format = check_format(mesh, "--mesh")
     started = time.perf_counter()
     runtime = open_runtime(model, backend, threads, device, precision)
@@ -86,7 +97,7 @@ def reconstruct(
     opened = time.perf_counter()
     files = read_views(cameras, images_dir, views or ())
     seconds = {"open_model": opened - started, "read": time.perf_counter() - opened}
-    reconstruction, provenance = _run(files, runtime, model, spacing, center, latency)
+    reconstruction, provenance = _run(files, runtime, model, spacing, center, origin, latency)
     started = time.perf_counter()
     meshes = class_meshes(reconstruction, levels, not all_parts, smoothing)
     seconds["mesh"] = time.perf_counter() - started
@@ -115,14 +126,23 @@ def _run(
     model: Path,
     spacing_mm: float,
     center: tuple[float, float, float] | None,
+    origin: Path | None,
     latency: int,
 ) -> tuple["Reconstruction", "Provenance"]:
     """Reconstruct once, and ``latency`` times more where times are asked for: the first run also warms up."""
     from reconstruction.output import Provenance, latency_of
     from reconstruction.reconstruct import reconstruct as reconstruct_views
 
+    place: dict[str, Any] = {"center_world": center}
+    if origin is not None:
+        from reconstruction.origin.estimate import estimate_origin
+        from reconstruction.origin.model import load_origin
+
+        found = estimate_origin(list(files.radiographs.values()), load_origin(origin))
+        place = {"center_world": found.center_world, "world_from_grid_rotation": found.rotation}
+
     def once() -> "Reconstruction":
-        return reconstruct_views(files.radiographs, runtime, spacing_mm, center)
+        return reconstruct_views(files.radiographs, runtime, spacing_mm, **place)
 
     reconstruction = once()
     runs = [once().seconds for _ in range(latency)]
@@ -130,7 +150,7 @@ def _run(
         model=model,
         images_sha256=files.images_sha256,
         donor=files.donor,
-        center_from="isocenter" if center is None else "given",
+        center_from="images" if origin is not None else "isocenter" if center is None else "given",
         unused=files.unused,
         latency={"runs": {"count": float(latency)}, **latency_of(runs)} if runs else {},
     )

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from drrkit.errors import InputError
@@ -19,6 +20,8 @@ from reconstruction.judging.summary import BootstrapParameters
 from reconstruction.judging.viewplan import VIEW_ORDER, matched_views, views_for
 from reconstruction.weights import load_model
 
+Item = TypeVar("Item")
+
 
 class JudgingParameters(Parameters):
     """How a model is judged.
@@ -29,6 +32,7 @@ class JudgingParameters(Parameters):
         bootstrap: Of the confidence intervals.
         study_names: Which studies; keys of ``STUDIES``.
         studies: Their amounts.
+        study_cases: On how many cases they run, spread evenly over all: there are many conditions.
         pictures: Number of cases that are drawn, the first ones.
         workers: Threads.
     """
@@ -38,6 +42,7 @@ class JudgingParameters(Parameters):
     bootstrap: BootstrapParameters
     study_names: tuple[str, ...]
     studies: StudyParameters
+    study_cases: PositiveInt
     pictures: int = Field(ge=0)
     workers: PositiveInt
 
@@ -94,7 +99,7 @@ def judge_model(
         on_done(f"read {case.case_id}")
     workers = parameters.workers
     table = evaluate(predictor, loaded, spec, parameters.view_counts, parameters.match_limit_deg, workers, on_done)
-    bench = Bench(predictor, loaded, spec, parameters.studies, workers, on_done)
+    bench = Bench(predictor, spread_evenly(loaded, parameters.study_cases), spec, parameters.studies, workers, on_done)
     studies = {name: STUDIES[name](bench) for name in parameters.study_names}
     about = {
         "model": model.stem,
@@ -116,3 +121,11 @@ def judge_model(
         masks = predicted_masks(predictor, shown, views, spec)
         write_reconstruction(out / "pictures" / f"{case_id}.png", shown, masks, title)
     return summary
+
+
+def spread_evenly(cases: Sequence[Item], count: int) -> list[Item]:
+    """Take some of many, the first and the last among them, so that every group of a list has its share."""
+    if count >= len(cases):
+        return list(cases)
+    places = np.linspace(0, len(cases) - 1, count).round().astype(int)
+    return [cases[place] for place in places]

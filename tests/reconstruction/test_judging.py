@@ -11,6 +11,7 @@ from evaluation_cases import write_toy_case
 from reconstruction import networks
 from reconstruction.cases import write_cases
 from reconstruction.commands.evaluate import evaluate
+from reconstruction.judging.judge import spread_evenly
 from reconstruction.weights import build_network, save_model
 
 SECTION = {
@@ -18,6 +19,7 @@ SECTION = {
     "match_limit_deg": 10,
     "bootstrap": {"resamples": 20, "confidence": 0.95, "seed": 0},
     "study_names": ["camera_noise"],
+    "study_cases": 1,
     "studies": {
         "view_counts": [1],
         "disturbed_views": 2,
@@ -88,3 +90,9 @@ def test_bad_input(files, options, message):
     result = run(files, *options)
     assert isinstance(result.exception, InputError)
     assert message in str(result.exception)
+
+
+def test_studies_take_cases_from_all_over():
+    assert spread_evenly(list("abcdefg"), 3) == ["a", "d", "g"]
+    assert spread_evenly(["a", "b"], 5) == ["a", "b"]
+    assert spread_evenly(["a", "b"], 1) == ["a"]
