@@ -23,8 +23,8 @@ OUT = Path("results/reconstruction")
 
 HEADLINES = ("f1_views2", "f1_views3", "f1_views4", "level_f1_views4", "surface_1mm_views4", "surface_2mm_views4")
 COUNTERPARTS = ("kasten", "permute-concat")
-# What real vertebrae are shown by: bone of the CT's own labels, free of contrast medium, as phantoms are.
-REAL_INPUT = "skeleton"
+# What real vertebrae are shown by: everything above the bone threshold, contrast medium too, as `drrkit render` does.
+REAL_INPUT = "bone"
 
 
 class ReconstructionParameters(Parameters):
