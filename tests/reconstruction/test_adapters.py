@@ -4,9 +4,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import typer
+from click.testing import Result
+from typer.testing import CliRunner
 
 from acquisition_folder import DONOR, NAME, edit, empty_session
-from drrkit.cohort import freeze_splits, read_cohort, write_cohort
+from drrkit.cohort import freeze_splits, read_cohort, write_cohort, write_splits
 from drrkit.dataset.plan import cohort_sources, make_plan
 from drrkit.dataset.run import render_dataset
 from drrkit.errors import InputError
@@ -15,6 +18,7 @@ from drrkit.io.store import content_sha256, read_image, write_cameras, write_ima
 from drrkit.volume import LEVEL_CODES, Volume
 from protocols.pairs import PairRow, write_pairs
 from reconstruction.cases import read_cases, write_cases
+from reconstruction.commands.cases import cases as cases_command
 from reconstruction.loading import read_case_labels, read_case_radiographs
 from reconstruction.sets.adapters import cases_from_pairs, cases_from_renders, check_same_patient, whole_levels
 from toys import SETTINGS, toy_volume, view_rig, write_toy
@@ -209,3 +213,32 @@ def test_an_image_that_was_exchanged(session):
     write_image(image, read_image(image) + 1)
     with pytest.raises(InputError, match="another image than its manifest has"):
         check_same_patient([image])
+
+
+def command(*words) -> Result:
+    app = typer.Typer()
+    app.command("cases")(cases_command)
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_the_command_writes_cases_and_adds_to_them(renders, tmp_path):
+    out, cohort, splits = renders
+    write_splits(splits, cohort, force=True)
+    path = tmp_path / "learn" / "cases.json"
+    for _ in range(2):  # the same cases again replace themselves
+        result = command(path, "--rendered", out, "--cohort", cohort)
+        assert result.exit_code == 0, result.output
+        assert [case.case_id for case in read_cases(path)] == ["a", "b", "c"]
+    one = replace(read_cases(path)[0], case_id="z", donor_id="donor-z")
+    write_cases(path, [one])
+    command(path, "--rendered", out, "--cohort", cohort)
+    assert [case.case_id for case in read_cases(path)] == ["z", "a", "b", "c"]
+
+
+def test_the_command_wants_one_of_two_ways(renders, tmp_path):
+    out, cohort, _ = renders
+    for words in ([], ["--rendered", out], ["--rendered", out, "--cohort", cohort, "--pairs", out]):
+        result = command(tmp_path, *words)
+        assert isinstance(result.exception, InputError)
+        assert "--pairs and --acquisition" in str(result.exception)
+    assert not (tmp_path / "cases.json").exists()
