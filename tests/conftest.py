@@ -30,6 +30,13 @@ install_import_hook(
         "protocols.pairs",
         "protocols.pictures",
         "protocols.undistort",
+        "reconstruction.learning.augmentation",
+        "reconstruction.learning.examples",
+        "reconstruction.learning.lookup",
+        "reconstruction.learning.viewchoice",
+        "reconstruction.loading",
+        "reconstruction.sets.adapters",
+        "reconstruction.views",
     ],
     "typecheck.check",
 )

@@ -58,6 +58,17 @@ def test_sibling_packages_join_by_entry_point(monkeypatch):
     assert (result.exit_code, result.output) == (0, "made\n")
 
 
+def test_a_function_joins_as_a_verb(monkeypatch):
+    def reconstruct(model: str) -> None:
+        typer.echo(f"with {model}")
+
+    entry_point = EntryPoint("reconstruct", "reconstruction.commands:reconstruct", cli.COMMANDS_GROUP)
+    monkeypatch.setattr(EntryPoint, "load", lambda self: reconstruct)
+    monkeypatch.setattr(cli, "entry_points", lambda group: [entry_point] if group == cli.COMMANDS_GROUP else [])
+    result = CliRunner().invoke(cli.build_app(), ["reconstruct", "m"])
+    assert (result.exit_code, result.output) == (0, "with m\n")
+
+
 def test_input_error_survives_a_process_border():
     import pickle
 

@@ -1,11 +1,13 @@
 """`drrkit reconstruct` as a user types it: labels and meshes in place, and every bad input one clear error."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import typer
+from scipy.spatial.transform import Rotation
 from typer.testing import CliRunner
 
 import hull_network as hull
@@ -91,6 +93,33 @@ def test_chosen_views_center_and_latency(session):
     assert latency["runs"]["count"] == 2
     assert 0 < latency["total"]["min"] <= latency["total"]["median"] <= latency["total"]["max"]
     assert "images not used" in result.output
+
+
+def test_an_origin_model_places_and_turns_the_grid(session, monkeypatch):
+    turned = Rotation.from_euler("z", 12, degrees=True).as_matrix()
+    center = hull.ISOCENTER + np.array([2.0, -1.0, 1.0])
+    seen = []
+
+    def estimated(radiographs, model):
+        seen.append((len(radiographs), model))
+        return SimpleNamespace(center_world=center, rotation=turned)
+
+    monkeypatch.setattr("reconstruction.origin.model.load_origin", lambda path: path.name)
+    monkeypatch.setattr("reconstruction.origin.estimate.estimate_origin", estimated)
+    result = run(session, "--origin", session / "where.safetensors")
+    assert result.exit_code == 0, result.exception
+    assert seen == [(4, "where.safetensors")]
+    record = json.loads((session / "out/timings.json").read_text())
+    assert record["center_from"] == "images"
+    np.testing.assert_allclose(record["center_world"], center, atol=1e-3)
+    image = sitk.ReadImage(str(session / "out/labels.nii.gz"))
+    np.testing.assert_allclose(np.reshape(image.GetDirection(), (3, 3)), turned, atol=1e-6)
+    statistics = sitk.LabelShapeStatisticsImageFilter()
+    statistics.Execute(image)
+    for level, ball in hull.BALLS.items():
+        np.testing.assert_allclose(statistics.GetCentroid(LEVEL_CODES[level]), ball, atol=1.5)
+    both = run(session, "--origin", session / "where.safetensors", "--center", 0, 0, 0)
+    assert isinstance(both.exception, InputError)
 
 
 def test_images_without_a_camera_are_left_out_and_told(session):
