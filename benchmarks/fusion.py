@@ -1,7 +1,6 @@
 """Fusion kinds side by side: the same network, data, seed and steps; validation F1 with four views and seconds a step.
 
-python benchmarks/fusion.py            # needs data/spines: make repro, or dvc repro spines
-python benchmarks/fusion.py --steps 340 --fusions mean-spread attention
+python benchmarks/fusion.py [--steps N] [--fusions NAME ...] needs data/spines (make repro).
 """
 
 import argparse

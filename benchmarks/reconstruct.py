@@ -24,10 +24,12 @@ from rich.table import Table
 
 from drrkit.geometry.carm import CArm
 from drrkit.io.store import write_cameras, write_image
+from drrkit.parameters import read_parameters
 from drrkit.phantom import make_phantom
 from drrkit.projection.renderer import render
 from drrkit.volume import LUMBAR_LEVELS
-from reconstruction.model import ModelSpec, ViewWindow
+from reconstruction.learning.lessons import LearningParameters, spec_from_parameters
+from reconstruction.model import ModelSpec
 from reconstruction.output import latency_of
 from reconstruction.reconstruct import reconstruct
 from reconstruction.runtime import open_runtime
@@ -37,39 +39,11 @@ from reconstruction.weights import build_network, read_spec, save_model
 
 CARM = CArm(1020.0, 700.0, 768, 768, (0.4, 0.4))
 ANGLES_DEG = (0.0, 90.0, 45.0, -45.0, 22.5, -22.5, 67.5, -67.5)
+ROOT = Path(__file__).parents[1]
+# Where the parameters of each size stand.
 SIZES = {
-    "laptop": ModelSpec(
-        "x23d",
-        {
-            "image_widths": [12, 24, 32, 48],
-            "features": 12,
-            "fine_features": 4,
-            "volume_widths": [24, 32, 48],
-            "fine_width": 12,
-            "fusion": "mean-spread",
-        },
-        "lumbar",
-        LUMBAR_LEVELS,
-        (104, 64, 64),
-        2.0,
-        ViewWindow((176, 176), 1.25),
-    ),
-    "paper": ModelSpec(
-        "x23d",
-        {
-            "image_widths": [32, 64, 96, 128],
-            "features": 32,
-            "fine_features": 8,
-            "volume_widths": [64, 96, 128, 192],
-            "fine_width": 32,
-            "fusion": "mean-spread",
-        },
-        "vertebra",
-        ("vertebra",),
-        (128, 128, 128),
-        0.75,
-        ViewWindow((224, 224), 0.5),
-    ),
+    "laptop": ("reconstructor.models.lumbar", ROOT / "params.yaml"),
+    "paper": ("lumbar", ROOT / "reconstruction" / "configs" / "paper.yaml"),
 }
 # name -> backend, precision, device
 BACKENDS = {
@@ -161,7 +135,9 @@ def _center(folder: str) -> np.ndarray:
 def _untrained(size: str, folder: Path) -> Path:
     torch.manual_seed(0)
     path = folder / f"{size}.safetensors"
-    save_model(path, build_network(SIZES[size]), SIZES[size])
+    section, parameters_path = SIZES[size]
+    spec = spec_from_parameters(read_parameters(section, LearningParameters, parameters_path), [])
+    save_model(path, build_network(spec), spec)
     return path
 
 
