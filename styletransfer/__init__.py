@@ -1,1 +1,1 @@
-"""Real to synthetic image translation."""
+"""From real X-rays to images that look synthetic, with nothing invented and nothing moved."""

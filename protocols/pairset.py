@@ -1,0 +1,122 @@
+"""A set of paired sessions with frozen splits by donor: what translators learn from and networks are judged on.
+
+A set names folders and copies none. ``pairset.json`` lists sessions with paths relative to itself.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from drrkit.errors import InputError
+from drrkit.io.store import write_json
+
+PAIRSET_NAME = "pairset.json"
+PAIRSET_CONVENTION = "drrkit-pairset/1"
+SPLITS = ("train", "validation", "test")
+
+Split = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class PairedSession:
+    """One session and its pairs.
+
+    Args:
+        acquisition_id: Of the session; the pairs have it too.
+        donor_id: Splits are by donor.
+        split: ``train``, ``validation`` or ``test``.
+        group: Sessions that are judged together, for example ``flat-panel`` and ``intensifier``.
+        simulated: Whether the X-rays are SIMULATED.
+        pairs: Folder that ``drrkit acquisition pair`` wrote.
+        acquisition: Folder with acquisition.yaml and the labels of the CT.
+    """
+
+    acquisition_id: str
+    donor_id: str
+    split: Split
+    group: str
+    simulated: bool
+    pairs: Path
+    acquisition: Path
+
+
+def write_pairset(path: Path, sessions: Iterable[PairedSession]) -> None:
+    """Write ``pairset.json`` with paths relative to its folder.
+
+    Raises:
+        InputError: No session, a donor in two splits, or a session twice.
+    """
+    sessions = list(sessions)
+    check_pairset(sessions, path)
+    write_json(path, {"convention": PAIRSET_CONVENTION, "sessions": [_record(one, path.parent) for one in sessions]})
+
+
+def read_pairset(path: Path) -> list[PairedSession]:
+    """Read ``pairset.json``, or the one in a folder; no image is opened.
+
+    Raises:
+        InputError: No such file, another convention, a field missing or wrong, a donor in two splits, a session twice.
+    """
+    path = path / PAIRSET_NAME if path.is_dir() else path
+    try:
+        content = json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(path, error.strerror or error, f"a {PAIRSET_CONVENTION} file") from error
+    except ValueError as error:
+        raise InputError(path, f"no JSON ({error})", f"a {PAIRSET_CONVENTION} file") from error
+    if not isinstance(content, dict) or content.get("convention") != PAIRSET_CONVENTION:
+        raise InputError(path, "another kind of file", f'"convention": "{PAIRSET_CONVENTION}"')
+    sessions = [_session(record, path) for record in content.get("sessions", [])]
+    check_pairset(sessions, path)
+    return sessions
+
+
+def sessions_of(sessions: Sequence[PairedSession], split: Split, where: object = "pairset") -> list[PairedSession]:
+    """Return the sessions of one split.
+
+    Raises:
+        InputError: There is none.
+    """
+    chosen = [session for session in sessions if session.split == split]
+    if not chosen:
+        raise InputError(where, f"no session in the split {split}", f"at least one donor in {split}")
+    return chosen
+
+
+def check_pairset(sessions: Sequence[PairedSession], where: object) -> None:
+    """Assert that no donor is in two splits and no session is listed twice.
+
+    Raises:
+        InputError: One is.
+    """
+    if not sessions:
+        raise InputError(where, "no sessions", "at least one session")
+    split_of: dict[str, str] = {}
+    seen: set[str] = set()
+    for session in sessions:
+        if session.split not in SPLITS:
+            raise InputError(f"{where}, {session.acquisition_id}", f"split {session.split!r}", " or ".join(SPLITS))
+        if split_of.setdefault(session.donor_id, session.split) != session.split:
+            found = f"in {split_of[session.donor_id]} and in {session.split}"
+            raise InputError(f"{where}, donor {session.donor_id}", found, "one split a donor")
+        if session.acquisition_id in seen:
+            raise InputError(where, f"the session {session.acquisition_id} twice", "every session once")
+        seen.add(session.acquisition_id)
+
+
+def _record(session: PairedSession, folder: Path) -> dict[str, Any]:
+    paths = {
+        name: Path(os.path.relpath(getattr(session, name), folder)).as_posix() for name in ("pairs", "acquisition")
+    }
+    return asdict(session) | paths
+
+
+def _session(record: Any, path: Path) -> PairedSession:
+    try:
+        session = PairedSession(**record)
+        return replace(session, pairs=path.parent / session.pairs, acquisition=path.parent / session.acquisition)
+    except TypeError as error:
+        raise InputError(path, f"a session that is none ({error})", f"the fields of {PAIRSET_CONVENTION}") from error

@@ -1,0 +1,1 @@
+"""How translators learn: one file a method."""
