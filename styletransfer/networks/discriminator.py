@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from drrkit.errors import InputError
@@ -40,12 +40,13 @@ class PatchDiscriminator(nn.Module):
         if normalization not in ("none", "instance", "spectral"):
             raise InputError("discriminator, normalization", repr(normalization), "none, instance or spectral")
         self.normalization = normalization
-        layers = [nn.Conv2d(before, after, 4, stride=2, padding=1) for before, after in pairwise([channels, *widths])]
-        head = nn.Conv2d(widths[-1], 1, 3, padding=1)
+        self.layers = nn.ModuleList(
+            nn.Conv2d(before, after, 4, stride=2, padding=1) for before, after in pairwise([channels, *widths])
+        )
+        self.head = nn.Conv2d(widths[-1], 1, 3, padding=1)
         if normalization == "spectral":
-            layers, head = [spectral_norm(layer) for layer in layers], spectral_norm(head)
-        self.layers = nn.ModuleList(layers)
-        self.head = head
+            for layer in (*self.layers, self.head):
+                spectral_norm(layer)
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h2 w2"]:
         """Judge images; height and width are multiples of 2 to the number of widths."""
@@ -53,6 +54,6 @@ class PatchDiscriminator(nn.Module):
         for number, layer in enumerate(self.layers):
             x = layer(x)
             if number and self.normalization == "instance":
-                x = F.instance_norm(x)
-            x = F.leaky_relu(x, _SLOPE)
+                x = functional.instance_norm(x)
+            x = functional.leaky_relu(x, _SLOPE)
         return self.head(x)
