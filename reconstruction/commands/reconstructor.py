@@ -40,9 +40,9 @@ def train(
 
     No file of a test donor is opened. A killed run goes on where it was, if the parameters are the same.
     """
+    from drrkit.learning.checkpoint import forget
     from drrkit.parameters import read_parameters
     from reconstruction.cases import read_cases
-    from reconstruction.learning.checkpoint import forget
     from reconstruction.learning.lessons import LearningParameters, train_on_cases
 
     parameters = read_parameters(section, LearningParameters, config)
@@ -81,9 +81,9 @@ def finetune(
     resume: Resume = True,
 ) -> None:
     """Go on training a model on other images, and keep the weights that the validation donor likes best."""
+    from drrkit.learning.checkpoint import forget
     from drrkit.parameters import read_parameters
     from reconstruction.cases import read_cases
-    from reconstruction.learning.checkpoint import forget
     from reconstruction.learning.lessons import FinetuneParameters, finetune_on_cases
     from reconstruction.learning.transfer import cases_of_fold, fold_without
 

@@ -1,12 +1,9 @@
 """How a network is trained, as params.yaml says it. Nothing heavy is imported, so that commands can check it fast."""
 
-from typing import Literal
-
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from drrkit.learning.settings import Precision
 from drrkit.parameters import Parameters
-
-Precision = Literal["32", "bf16"]
 
 
 class LossSettings(Parameters):

@@ -5,7 +5,7 @@ import resource
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from drrkit.errors import InputError
 from drrkit.io.store import sole_writer, write_json
-from reconstruction.learning.checkpoint import Progress, read_state, write_state
-from reconstruction.learning.fabric import Fabric, launch, make_fabric
-from reconstruction.learning.freezing import freeze, set_training
-from reconstruction.learning.losses import segmentation_loss
-from reconstruction.learning.optimization import (
+from drrkit.learning.checkpoint import read_state, write_state
+from drrkit.learning.fabric import Fabric, launch, make_fabric
+from drrkit.learning.optimization import (
     average_of,
     learning_share,
     made_ahead,
@@ -30,11 +28,23 @@ from reconstruction.learning.optimization import (
     set_learning_rate,
     use_channels_last,
 )
+from drrkit.learning.training_log import training_log
+from drrkit.learning.weights import check_state
+from reconstruction.learning.freezing import freeze, set_training
+from reconstruction.learning.losses import segmentation_loss
 from reconstruction.learning.settings import TrainSettings
-from reconstruction.learning.training_job import Batches, Job, Report, Start, StepReport, TrainingResult, Validate
-from reconstruction.learning.training_log import training_log
+from reconstruction.learning.training_job import (
+    Batches,
+    Job,
+    Progress,
+    Report,
+    Start,
+    StepReport,
+    TrainingResult,
+    Validate,
+)
 from reconstruction.model import ModelSpec
-from reconstruction.weights import build_network, check_state, save_model
+from reconstruction.weights import build_network, save_model
 
 if TYPE_CHECKING:
     # What draws examples imports much that spawned processes need not wait for here.
@@ -142,7 +152,8 @@ def _begin(fabric: Fabric, job: Job) -> _Training:
     network.to(fabric.device)
     optimizers = make_optimizers(network, settings.learning_rate, settings.kernel_learning_rate, settings.weight_decay)
     average = average_of(network, settings.ema_decay)
-    progress, states = read_state(job.out, job.record) or (Progress(), {})
+    noted, states = read_state(job.out, job.record) or ({}, {})
+    progress = Progress(**noted)
     for name, keeper in _keepers(network, average, optimizers).items():
         if states:
             keeper.load_state_dict(states[name])
@@ -252,11 +263,11 @@ def _telling(training: _Training) -> Iterator[Callable[[Mapping[str, float]], No
         yield lambda row: None
         return
     first_step, first_s = progress.step, time.perf_counter()
-    with training_log(job.out / "metrics", progress.step) as write_row:
+    with training_log(job.out / "metrics", progress.step) as log:
 
         def tell(row: Mapping[str, float]) -> None:
             if row:
-                write_row(progress.step, row)
+                log.write_row(progress.step, row)
             if job.report is not None and "loss" in row:
                 a_step_s = (time.perf_counter() - first_s) / (progress.step - first_step)
                 left_s = (job.settings.steps - progress.step) * a_step_s
@@ -274,7 +285,7 @@ def _keep(training: _Training, better: bool) -> None:
         save_model(job.out / MODEL_NAME, training.average.module, _trained(training))
     keepers = _keepers(training.network, training.average, training.optimizers)
     states = {name: keeper.state_dict() for name, keeper in keepers.items()}
-    write_state(job.out, job.record, progress, states)
+    write_state(job.out, job.record, asdict(progress), states)
 
 
 def _keepers(network: nn.Module, average: AveragedModel, optimizers: Sequence[Optimizer]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
+from drrkit.learning.weights import weights_content
 from reconstruction.learning.settings import TrainSettings
 from reconstruction.model import ModelSpec
-from reconstruction.weights import weights_content
 
 if TYPE_CHECKING:
     # What draws examples imports much that spawned processes need not wait for here.
@@ -60,6 +60,31 @@ class TrainingResult:
     best_step: int
     seconds: float
     scores: Mapping[str, float]
+
+
+@dataclass
+class Progress:
+    """How far a training is.
+
+    Args:
+        step: Steps done.
+        seconds: Time that they took, over all runs.
+        loss_sum: Of the steps since the last row of the log.
+        loss_steps: How many these are.
+        scores: Of the weights that are kept, at their last validation.
+        best: Best score so far; with early stopping only.
+        best_step: Step of ``scores``.
+        waited: Validations since then.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    loss_sum: float = 0.0
+    loss_steps: int = 0
+    scores: dict[str, float] = field(default_factory=dict)
+    best: float | None = None
+    best_step: int | None = None
+    waited: int = 0
 
 
 # (step, rank) -> examples; the same arguments give the same examples.

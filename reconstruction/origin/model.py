@@ -13,11 +13,11 @@ from safetensors.torch import load, save
 
 from drrkit.errors import InputError
 from drrkit.io.store import write_bytes, write_json
+from drrkit.learning.weights import WEIGHTS_SUFFIX, check_state
 from drrkit.volume import LUMBAR_LEVELS
 from reconstruction.origin.heatmaps import LevelHeatmaps
 from reconstruction.origin.settings import NetworkSettings, OriginSettings
 from reconstruction.origin.shape import POINTS, SpineShape
-from reconstruction.weights import WEIGHTS_SUFFIX, check_state
 
 ORIGIN_CONVENTION = "drrkit-origin/1"
 

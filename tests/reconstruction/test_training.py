@@ -14,8 +14,8 @@ import torch
 
 from drrkit.errors import InputError
 from reconstruction import networks
-from reconstruction.learning.checkpoint import STATE_NAME
-from reconstruction.learning.optimization import (
+from drrkit.learning.checkpoint import STATE_NAME
+from drrkit.learning.optimization import (
     average_of,
     learning_share,
     made_ahead,

@@ -15,7 +15,7 @@ from lightning_fabric.strategies import DDPStrategy, Strategy
 from torch.multiprocessing.spawn import ProcessException
 
 from drrkit.errors import InputError
-from reconstruction.learning.settings import Precision
+from drrkit.learning.settings import Precision
 
 __all__ = ["Fabric", "launch", "make_fabric"]
 

@@ -2,7 +2,6 @@
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,46 +14,21 @@ STATE_NAME = "state/state.pt"
 STATE_CONVENTION = "drrkit-training-state/1"
 
 
-@dataclass
-class Progress:
-    """How far a training is.
-
-    Args:
-        step: Steps done.
-        seconds: Time that they took, over all runs.
-        loss_sum: Of the steps since the last row of the log.
-        loss_steps: How many these are.
-        scores: Of the weights that are kept, at their last validation.
-        best: Best score so far; with early stopping only.
-        best_step: Step of ``scores``.
-        waited: Validations since then.
-    """
-
-    step: int = 0
-    seconds: float = 0.0
-    loss_sum: float = 0.0
-    loss_steps: int = 0
-    scores: dict[str, float] = field(default_factory=dict)
-    best: float | None = None
-    best_step: int | None = None
-    waited: int = 0
-
-
-def write_state(out: Path, run: Mapping[str, Any], progress: Progress, tensors: Mapping[str, Any]) -> None:
+def write_state(out: Path, run: Mapping[str, Any], progress: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
     """Write the state of a training; the one before stays until the new one is whole.
 
     Args:
         out: Folder of the training.
         run: What the training was asked to do, as JSON values; only the same may go on.
-        progress: How far it is.
+        progress: How far it is, as JSON values.
         tensors: State dictionaries by name: raw weights, their average, the optimizer.
     """
-    state = {"convention": STATE_CONVENTION, "run": dict(run), "progress": asdict(progress), **tensors}
+    state = {"convention": STATE_CONVENTION, "run": dict(run), "progress": dict(progress), **tensors}
     with atomic_path(out / STATE_NAME) as temporary:
         torch.save(state, temporary)
 
 
-def read_state(out: Path, run: Mapping[str, Any]) -> tuple[Progress, dict[str, Any]] | None:
+def read_state(out: Path, run: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """Read the state of a training that was asked for the same.
 
     Returns:
@@ -76,7 +50,7 @@ def read_state(out: Path, run: Mapping[str, Any]) -> tuple[Progress, dict[str, A
     for name, now, then in differences(run, state.pop("run")):
         wanted = f"{then!r}, as the training in this folder has it; or another folder, or --force to start anew"
         raise InputError(f"{out}, {name}", repr(now), wanted)
-    return Progress(**state.pop("progress")), state
+    return state.pop("progress"), state
 
 
 def differences(one: Any, other: Any, place: str = "") -> list[tuple[str, Any, Any]]:

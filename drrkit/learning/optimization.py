@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from reconstruction.learning.muon import Muon, is_kernel
+from drrkit.learning.muon import Muon, is_kernel
 
 Made = TypeVar("Made")
 

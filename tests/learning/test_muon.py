@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from reconstruction.learning.muon import Muon, is_kernel, orthogonalized
+from drrkit.learning.muon import Muon, is_kernel, orthogonalized
 
 
 @pytest.mark.parametrize("shape", [(8, 4, 3, 3), (48, 2, 2, 2), (16, 16, 3, 3, 3)])
