@@ -1,4 +1,4 @@
-"""How a translator is doing while it learns: scores and a picture of a few pairs of validation donors, always the same."""
+"""How a translator does while it learns: scores and a picture of some pairs of validation donors, always the same."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

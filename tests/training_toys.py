@@ -224,7 +224,7 @@ def _row(donor_id: str, name: str, hashes: dict[str, str], field_sha256: str) ->
 
 
 def toy_sessions(root: Path, test_donor: bool = True) -> list[PairedSession]:
-    """Two train donors and one validation donor; the files of the test donor do not exist, so that nobody opens them."""
+    """Two train donors and one validation donor; no file of the test donor exists, so none can be opened."""
     sessions = [write_session(root, "anna"), write_session(root, "bert"), write_session(root, "carl", "validation")]
     if test_donor:
         gone = root / "dora"
