@@ -1,0 +1,1 @@
+"""Architectures, apart from how they learn."""

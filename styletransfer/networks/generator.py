@@ -1,0 +1,69 @@
+"""The generator of all methods: a plain U-Net, whose every pixel has a limited view."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from drrkit.errors import InputError
+from styletransfer.networks.blocks import ConvBlock, Normalization
+
+_STEM_PX = 5
+
+
+class Generator(nn.Module):
+    """A U-Net from an image of one domain to an image of the other, both in the scale of networks.
+
+    Coarse features are brought up by bilinear resizing and a convolution: transposed convolutions leave checkerboards
+    (Odena et al. 2016).
+
+    Args:
+        widths: Channels at full, 1/2, 1/4 ... resolution; at least two. Multiples of 16 are fast.
+        normalization: ``batch``; or ``none``, for methods whose generators see images of several kinds in one step.
+
+    Raises:
+        InputError: Fewer than two widths, or an unknown normalization.
+    """
+
+    def __init__(self, widths: Sequence[int], normalization: Normalization) -> None:
+        super().__init__()
+        if len(widths) < 2:
+            raise InputError("generator, widths", list(widths), "two or more")
+        stem = nn.Conv2d(1, widths[0], _STEM_PX, padding=_STEM_PX // 2)
+        self.stem = nn.Sequential(stem, nn.SiLU(inplace=True), ConvBlock(widths[0], widths[0], normalization))
+        self.down = nn.ModuleList(
+            nn.Sequential(ConvBlock(before, after, normalization, stride=2), ConvBlock(after, after, normalization))
+            for before, after in pairwise(widths)
+        )
+        self.up = nn.ModuleList(
+            ConvBlock(below + here, here, normalization)
+            for below, here in zip(reversed(widths[1:]), reversed(widths[:-1]), strict=True)
+        )
+        self.upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+        self.head = nn.Conv2d(widths[0], 1, 3, padding=1)
+        self.multiple_px = 2 ** (len(widths) - 1)
+
+    @property
+    def reach_px(self) -> int:
+        """How far from a pixel what decides on it may lie, along rows and along columns."""
+        levels = range(1, len(self.down) + 1)
+        contracting = sum(2 ** (level - 1) + 2**level for level in levels)
+        expanding = sum(2**level + 2 ** (level - 1) for level in levels)
+        stem, head = _STEM_PX // 2 + 1, 1
+        return stem + contracting + expanding + head
+
+    def features(self, image: Float[Tensor, "b 1 h w"]) -> list[Tensor]:
+        """Return the features of the contracting half, finest first: (B, widths[n], H / 2^n, W / 2^n)."""
+        levels = [self.stem(image)]
+        for down in self.down:
+            levels.append(down(levels[-1]))
+        return levels
+
+    def forward(self, image: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
+        """Translate; height and width are multiples of ``multiple_px``."""
+        *skips, x = self.features(image)
+        for up, skip in zip(self.up, reversed(skips), strict=True):
+            x = up(torch.cat([self.upsample(x), skip], dim=1))
+        return self.head(x)
