@@ -13,18 +13,11 @@ import pytest
 import torch
 
 from drrkit.errors import InputError
-from reconstruction import networks
 from drrkit.learning.checkpoint import STATE_NAME
-from drrkit.learning.optimization import (
-    average_of,
-    learning_share,
-    made_ahead,
-    make_optimizers,
-    set_learning_rate,
-)
+from reconstruction import networks
 from reconstruction.learning.training import train
 from reconstruction.weights import load_model
-from toy_network import SphereBatches, SphereScores, ToyNetwork, register, toy_settings, toy_spec
+from toy_network import SphereBatches, SphereScores, register, toy_settings, toy_spec
 
 TESTS = Path(__file__).parents[1]
 
@@ -144,7 +137,6 @@ def test_batches_made_ahead_are_the_same(tmp_path):
     batches = SphereBatches(2)
     ahead = train(toy_spec(dropout=0.2), batches, toy_settings(prefetch=0, seed=5), tmp_path / "again")
     assert same_weights(one.model, ahead.model)
-    assert list(made_ahead(lambda step: step, range(3, 9), 2)) == list(range(3, 9))
     threaded = run(tmp_path / "threaded", prefetch=2)
     assert same_weights(one.model, threaded.model)
 
@@ -239,37 +231,3 @@ def test_a_git_repository_gets_no_dvc(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run(tmp_path / "out", steps=2)
     assert not (tmp_path / ".dvc").exists()
-
-
-def test_the_rates_rise_and_fall():
-    shares = [learning_share(step, 100, 10) for step in range(100)]
-    assert shares[0] == pytest.approx(0.1)
-    assert max(shares) == shares[9] == shares[10] == 1
-    assert shares[55] == pytest.approx(0.5)
-    assert 0 < shares[99] < 0.002
-    assert learning_share(0, 1, 0) == 1
-    optimizers = make_optimizers(ToyNetwork(2), 0.1, 0.04, 0.0)
-    set_learning_rate(optimizers, 0.5)
-    rates = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
-    assert rates == pytest.approx([0.05, 0.05, 0.02])
-
-
-def test_the_average_forgets_early_weights_soon():
-    network = torch.nn.Linear(1, 1, bias=False)
-    average = average_of(network, 0.9)
-    expected = None
-    for number in range(30):
-        with torch.no_grad():
-            network.weight.fill_(float(number))
-        average.update_parameters(network)
-        decay = min(0.9, (1 + number) / (10 + number))
-        expected = float(number) if expected is None else decay * expected + (1 - decay) * number
-    assert average.module.weight.item() == pytest.approx(expected, rel=1e-5)
-
-
-def test_biases_and_norms_do_not_decay():
-    (adam,) = make_optimizers(ToyNetwork(2), 0.1, None, 0.3)
-    decayed, kept = adam.param_groups
-    assert (decayed["weight_decay"], kept["weight_decay"]) == (0.3, 0.0)
-    assert {parameter.ndim for parameter in decayed["params"]} == {4, 5}
-    assert {parameter.ndim for parameter in kept["params"]} == {1}
