@@ -25,15 +25,19 @@ def vertebral_centers(volume: Volume) -> dict[str, Float[np.ndarray, " 3"]]:
     Raises:
         InputError: No lumbar level is labelled.
     """
-    if volume.labels is None or not set(volume.levels) & set(LUMBAR_LEVELS):
+    if volume.labels is None:
         raise InputError("CT for a simulated session", "no labelled lumbar vertebra", "labels of L1 to L5")
-    levels = [level for level in LUMBAR_LEVELS if level in volume.levels]
-    codes = [LEVEL_CODES[level] for level in levels]
-    middles = ndimage.center_of_mass(np.ones(volume.shape, np.uint8), volume.labels, codes)
-    return {
-        level: rigid.apply(volume.world_from_voxel, np.array(middle)[::-1])
-        for level, middle in zip(levels, middles, strict=True)
-    }
+    boxes = ndimage.find_objects(volume.labels)
+    centers = {}
+    for level in LUMBAR_LEVELS:
+        code = LEVEL_CODES[level]
+        if code <= len(boxes) and boxes[code - 1] is not None:
+            here = boxes[code - 1]
+            voxels = np.argwhere(volume.labels[here] == code) + [part.start for part in here]
+            centers[level] = rigid.apply(volume.world_from_voxel, voxels.mean(axis=0)[::-1])
+    if not centers:
+        raise InputError("CT for a simulated session", "no labelled lumbar vertebra", "labels of L1 to L5")
+    return centers
 
 
 def place_balls(volume: Volume, count: int, rng: np.random.Generator) -> Float[np.ndarray, "m 3"]:

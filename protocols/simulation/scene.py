@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from drrkit.fluoroscopy.devices import MACHINES
 from drrkit.fluoroscopy.distortion import DetectorDistortion
 from drrkit.fluoroscopy.exposure import automatic_exposure, expose
-from drrkit.fluoroscopy.machine import Collimator, Machine
+from drrkit.fluoroscopy.machine import Machine
 from drrkit.fluoroscopy.materials import WATER, Materials, material_fractions, path_lengths_mm
 from drrkit.fluoroscopy.solids import Slab, Solid, Sphere, add_chords, chords_mm, kirschner_wire, pedicle_screw
 from drrkit.fluoroscopy.trunk import extend_trunk
@@ -61,7 +60,7 @@ def make_scene(
         ball_radius_mm=settings.ball_diameter_mm / 2,
         instruments=_instruments(centers, rng),
         table=(_table(patient),) if settings.table else (),
-        machine=_machine(settings),
+        machine=settings.simulated_machine(),
     )
 
 
@@ -96,13 +95,6 @@ def _instruments(centers: Mapping[str, Float[np.ndarray, " 3"]], rng: np.random.
         "k-wire": kirschner_wire(wire_tip + 130 * (behind + lean[0]), wire_tip),
         "pedicle-screw": pedicle_screw(screw_tip + 45 * (behind + lean[1]), screw_tip),
     }
-
-
-def _machine(settings: SessionSettings) -> Machine:
-    machine = MACHINES[settings.device]
-    if settings.collimator_mm is None:
-        return machine
-    return replace(machine, collimator=Collimator("rectangle", (settings.collimator_mm, settings.collimator_mm)))
 
 
 def _table(patient: Volume) -> Slab:

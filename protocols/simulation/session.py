@@ -24,7 +24,7 @@ from protocols.simulation.faults import Take, parse_faults
 from protocols.simulation.files import write_ct, write_sheet, write_shot
 from protocols.simulation.gantry import Shot, make_gantry, take_shots
 from protocols.simulation.scene import EARTH_FIELD_WORLD, Scene, exposed, make_scene
-from protocols.simulation.settings import CARMS, PhantomDonor, SessionSettings
+from protocols.simulation.settings import PhantomDonor, SessionSettings
 from protocols.simulation.truth import ExposureTruth, Truth, named_points, write_truth
 
 
@@ -33,7 +33,7 @@ def simulate_phantom_session(
     donor: PhantomDonor,
     settings: SessionSettings,
     folder: Path,
-    truth_path: Path,
+    truth_path: Path | None,
     faults: Mapping[str, str] | None = None,
     on_exposure: Callable[[str], None] = lambda exposure_id: None,
     views: Sequence[View] | None = None,
@@ -56,7 +56,7 @@ def simulate_session(
     scanned: Volume,
     settings: SessionSettings,
     folder: Path,
-    truth_path: Path,
+    truth_path: Path | None,
     faults: Mapping[str, str] | None = None,
     on_exposure: Callable[[str], None] = lambda exposure_id: None,
     views: Sequence[View] | None = None,
@@ -70,7 +70,7 @@ def simulate_session(
         scanned: The same anatomy in the same world as a scanner would see it before the balls; it may be ``patient``.
         settings: The rest of the session.
         folder: For acquisition.yaml, ct/, labels.nii.gz and xrays/; it must not exist or be empty.
-        truth_path: For the truth; outside of ``folder``.
+        truth_path: For the truth, outside of ``folder``; None to write none.
         faults: What goes wrong, by exposure id: names of :data:`protocols.simulation.faults.FAULTS`.
         on_exposure: Called with the exposure id of each finished exposure.
         views: Where the C-arm means to stand; None for those of the settings.
@@ -83,7 +83,7 @@ def simulate_session(
     """
     if folder.exists() and any(folder.iterdir()):
         raise InputError(folder, "a folder with files in it", "a new or an empty folder")
-    if truth_path.resolve().is_relative_to(folder.resolve()):
+    if truth_path is not None and truth_path.resolve().is_relative_to(folder.resolve()):
         raise InputError(truth_path, "the truth inside the session's folder", "a path outside, so that nobody reads it")
     chosen = parse_faults(faults or {})
     streams = [np.random.default_rng(stream) for stream in np.random.SeedSequence([settings.seed, 11]).spawn(5)]
@@ -102,7 +102,7 @@ def simulate_session(
     )
     write_ct(scanned, balls_world, settings, study, folder)
 
-    carm = CARMS[settings.device].resized(settings.size_px, settings.size_px)
+    carm = settings.carm()
     gantry = make_gantry(carm, np.mean(list(centers.values()), axis=0), settings.errors, gantry_rng)
     shots = take_shots(gantry, views or view_set(settings.views).views[:: settings.every], shot_rng)
     unknown = sorted(set(chosen) - {shot.exposure_id for shot in shots})
@@ -136,7 +136,8 @@ def simulate_session(
         named_points(list(centers), np.stack(list(centers.values()))),
         tuple(truths),
     )
-    write_truth(truth, truth_path)
+    if truth_path is not None:
+        write_truth(truth, truth_path)
     return truth
 
 

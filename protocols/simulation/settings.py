@@ -4,10 +4,13 @@ The defaults of the errors are those of a mobile C-arm in an anatomy lab: positi
 rotation that nobody knows, an arm that bends as it turns, a specimen that lies askew.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
 
+from drrkit.fluoroscopy.devices import MACHINES
+from drrkit.fluoroscopy.machine import Collimator, Machine
 from drrkit.geometry.carm import CArm
 from drrkit.geometry.presets import preset
 from drrkit.parameters import Parameters
@@ -68,11 +71,55 @@ class Errors(Parameters):
     ball_shift_mm: float = 0.2
 
 
+class MachineChanges(Parameters):
+    """Where the simulated machine differs from :data:`drrkit.fluoroscopy.devices.MACHINES`; None is as the device.
+
+    Args:
+        kvp: Tube voltage in kV.
+        copper_mm: Copper filter in mm.
+        scatter_to_primary: Scatter behind 20 cm of water, as a part of the primary.
+        blur_fwhm_mm: Full width at half maximum of the sharp part of the detector's point spread.
+        glare_fraction: Share of the light that spreads widely.
+        electronic_noise_factor: Times the device's electronic noise.
+        gain_factor: Times the device's counts for each keV: automatic exposure then takes so many times fewer photons,
+            and quantum noise grows.
+    """
+
+    kvp: float | None = None
+    copper_mm: float | None = None
+    scatter_to_primary: float | None = None
+    blur_fwhm_mm: float | None = None
+    glare_fraction: float | None = None
+    electronic_noise_factor: float | None = Field(default=None, ge=0)
+    gain_factor: float | None = Field(default=None, gt=0)
+
+    def applied(self, machine: Machine) -> Machine:
+        """Return the machine with these changes; the machine itself where there are none.
+
+        Raises:
+            InputError: A number that no such machine can have.
+        """
+        technique = _said(kvp=self.kvp, copper_mm=self.copper_mm)
+        detector = _said(blur_fwhm_mm=self.blur_fwhm_mm, glare_fraction=self.glare_fraction)
+        if self.electronic_noise_factor is not None:
+            noise = self.electronic_noise_factor * machine.detector.electronic_noise_kev_mm2
+            detector["electronic_noise_kev_mm2"] = noise
+        if self.gain_factor is not None:
+            detector["gain"] = self.gain_factor * machine.detector.gain
+        if technique:
+            machine = replace(machine, technique=replace(machine.technique, **technique))
+        if detector:
+            machine = replace(machine, detector=replace(machine.detector, **detector))
+        return replace(machine, **_said(scatter_to_primary=self.scatter_to_primary))
+
+
 class SessionSettings(Parameters):
     """One simulated session.
 
     Args:
         device: Which machine.
+        machine: Where it differs from that device; None for nowhere.
+        panel_mm: Side of a square detector in the device's gantry; None for the device's own detector.
         size_px: Rows and columns of the images; the detector keeps its millimeters.
         views: A view set; ``orbit`` is the protocol's.
         every: Keep each so-manieth view, for a short session.
@@ -89,6 +136,8 @@ class SessionSettings(Parameters):
     """
 
     device: Device
+    machine: MachineChanges | None = None
+    panel_mm: float | None = Field(default=None, gt=0)
     size_px: int = Field(default=768, ge=128)
     views: str = "orbit"
     every: int = Field(default=1, ge=1)
@@ -102,3 +151,28 @@ class SessionSettings(Parameters):
     instruments: tuple[Instrument, ...] = ()
     seed: int = Field(default=0, ge=0)
     errors: Errors = Errors()
+
+    def carm(self) -> CArm:
+        """Build the gantry and the detector."""
+        carm = CARMS[self.device]
+        if self.panel_mm is None:
+            return carm.resized(self.size_px, self.size_px)
+        spacing_mm = self.panel_mm / self.size_px
+        return carm.with_detector(self.size_px, self.size_px, (spacing_mm, spacing_mm))
+
+    def simulated_machine(self) -> Machine:
+        """Build the machine that makes the images.
+
+        Raises:
+            InputError: Changes that no such machine can have.
+        """
+        machine = MACHINES[self.device]
+        if self.machine is not None:
+            machine = self.machine.applied(machine)
+        if self.collimator_mm is None:
+            return machine
+        return replace(machine, collimator=Collimator("rectangle", (self.collimator_mm, self.collimator_mm)))
+
+
+def _said(**changes: float | None) -> dict[str, float]:
+    return {name: value for name, value in changes.items() if value is not None}
