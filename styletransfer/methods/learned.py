@@ -1,4 +1,4 @@
-"""What all translators that learn have in common: networks, their optimizers, the average that translates, the state."""
+"""What all translators that learn have in common: networks, optimizers, the average that translates, the state."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
@@ -9,7 +9,6 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Adam, Optimizer
-from torch.optim.swa_utils import AveragedModel
 
 from drrkit.errors import InputError
 from drrkit.learning.optimization import average_of, make_optimizers, set_learning_rate, use_channels_last
