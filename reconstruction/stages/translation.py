@@ -1,0 +1,29 @@
+"""Stage ``translation``: what the unchanged whole-lumbar network makes of translated images of SIMULATED X-rays.
+
+Between the images as they are (source-only) and the DRRs of the same cameras (the ceiling). Writes results/translation.
+"""
+
+from pathlib import Path
+
+from drrkit.parameters import read_parameters
+from protocols.pairset import read_pairset
+from reconstruction.judging.translation_summary import read_translator_records
+from reconstruction.judging.translations import TranslationParameters, judge_translations
+
+PAIRS = Path("data/rehearse")
+IMAGES = Path("data/translate")
+TRANSLATORS = Path("results/translate/summary.json")
+MODEL = Path("models/reconstructor/lumbar/model.safetensors")
+OUT = Path("results/translation")
+
+
+def main() -> None:
+    """Write results/translation."""
+    parameters = read_parameters("translation", TranslationParameters)
+    records = read_translator_records(TRANSLATORS)
+    images = {name: IMAGES / name for name in records}
+    judge_translations(MODEL, read_pairset(PAIRS), images, records, parameters, OUT)
+
+
+if __name__ == "__main__":
+    main()
