@@ -196,7 +196,7 @@ def _paired(role: Role, out: Path) -> PairedSession:
         acquisition_id=role.acquisition_id,
         donor_id=role.donor_id,
         split=role.group.split,
-        group=role.group.name,
+        group=role.group.judged_as,
         simulated=True,
         pairs=folder / PAIRS_NAME,
         acquisition=folder / SESSION_NAME,

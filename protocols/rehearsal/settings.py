@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -27,6 +27,7 @@ class RehearsalGroup(Parameters):
 
     Args:
         name: Of the group; with the seed it names the acquisition.
+        judged_as: What its sessions are called where sessions are judged together, for example ``flat-panel``.
         split: Of all its donors.
         population: What they are drawn from; None with ``donors_of``.
         first_seed: The first individual; None with ``donors_of``.
@@ -37,10 +38,13 @@ class RehearsalGroup(Parameters):
         device: Which machine.
         panel_mm: Side of the square detector in that machine's gantry; None for the machine's own.
         size_px: Rows and columns of the exposures.
+        relation: Whether stored pixels are linear or logarithmic in the beam.
+        exposure_target: Of full scale: where automatic exposure puts the middle of the image.
         machine: Where the machine differs from the device; None for nowhere.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    judged_as: str = Field(min_length=1)
     split: Split
     population: str | None = None
     first_seed: int | None = Field(default=None, ge=0)
@@ -51,6 +55,8 @@ class RehearsalGroup(Parameters):
     device: Device
     panel_mm: float | None = Field(gt=0)
     size_px: int = Field(ge=128)
+    relation: Literal["LIN", "LOG"]
+    exposure_target: float = Field(gt=0, le=1)
     machine: MachineChanges | None
 
     @model_validator(mode="after")
@@ -147,5 +153,7 @@ class RehearsalSettings(Parameters):
             ball_count=self.balls.count,
             ball_diameter_mm=self.balls.diameter_mm,
             ct_spacing_mm=group.ct_spacing_mm,
+            relation=group.relation,
+            exposure_target=group.exposure_target,
             seed=int.from_bytes(name[:4], "big"),
         )

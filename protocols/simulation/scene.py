@@ -36,6 +36,7 @@ class Scene:
     instruments: Mapping[str, Solid]
     table: tuple[Slab, ...]
     machine: Machine
+    exposure_target: float
 
 
 def make_scene(
@@ -61,6 +62,7 @@ def make_scene(
         instruments=_instruments(centers, rng),
         table=(_table(patient),) if settings.table else (),
         machine=settings.simulated_machine(),
+        exposure_target=settings.exposure_target,
     )
 
 
@@ -79,7 +81,7 @@ def exposed(
     bubbles = [Sphere(tuple(center), BUBBLE_MM, material=WATER) for center in take.bubbles_world.tolist()]
     if bubbles:
         lengths = add_chords(lengths, {WATER: -chords_mm(bubbles, camera)[WATER]})
-    machine = automatic_exposure(lengths, camera, scene.machine)
+    machine = automatic_exposure(lengths, camera, scene.machine, target_fraction=scene.exposure_target)
     photons = machine.technique.photons_per_mm2 * take.exposure_factor
     machine = replace(machine, technique=replace(machine.technique, photons_per_mm2=photons))
     return expose(lengths, camera, machine, seed, distortion=distortion, motion_px=take.motion_px).pixels

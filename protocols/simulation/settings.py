@@ -81,6 +81,7 @@ class MachineChanges(Parameters):
         blur_fwhm_mm: Full width at half maximum of the sharp part of the detector's point spread.
         glare_fraction: Share of the light that spreads widely.
         electronic_noise_factor: Times the device's electronic noise.
+        bits: Bits stored, at the same counts for each keV: more of them leave the light parts of an image unclipped.
         gain_factor: Times the device's counts for each keV: automatic exposure then takes so many times fewer photons,
             and quantum noise grows.
     """
@@ -91,6 +92,7 @@ class MachineChanges(Parameters):
     blur_fwhm_mm: float | None = None
     glare_fraction: float | None = None
     electronic_noise_factor: float | None = Field(default=None, ge=0)
+    bits: int | None = None
     gain_factor: float | None = Field(default=None, gt=0)
 
     def applied(self, machine: Machine) -> Machine:
@@ -100,7 +102,7 @@ class MachineChanges(Parameters):
             InputError: A number that no such machine can have.
         """
         technique = _said(kvp=self.kvp, copper_mm=self.copper_mm)
-        detector = _said(blur_fwhm_mm=self.blur_fwhm_mm, glare_fraction=self.glare_fraction)
+        detector = _said(blur_fwhm_mm=self.blur_fwhm_mm, glare_fraction=self.glare_fraction, bits=self.bits)
         if self.electronic_noise_factor is not None:
             noise = self.electronic_noise_factor * machine.detector.electronic_noise_kev_mm2
             detector["electronic_noise_kev_mm2"] = noise
@@ -127,7 +129,9 @@ class SessionSettings(Parameters):
         ball_diameter_mm: Their diameter.
         ct_spacing_mm: Cubic voxels of the CT of a procedural donor as it is handed over.
         ct_noise_hu: Its noise, beside the phantom's own.
-        relation: Whether stored pixels are linear or logarithmic in the beam.
+        relation: Whether stored pixels are linear or logarithmic in the beam; the 12 bits of a file hold more than 12
+            bits of counts only as logarithms.
+        exposure_target: Of full scale: where automatic exposure puts the middle of the image.
         table: Whether the specimen lies on a table that the beam crosses.
         collimator_mm: Side of the square on the detector that the blades leave open; None for open blades.
         instruments: Metal in the field of view that is no ball, and is not in the CT.
@@ -146,6 +150,7 @@ class SessionSettings(Parameters):
     ct_spacing_mm: float = Field(default=0.8, gt=0)
     ct_noise_hu: float = 8.0
     relation: Literal["LIN", "LOG"] = "LIN"
+    exposure_target: float = Field(default=0.25, gt=0, le=1)
     table: bool = True
     collimator_mm: float | None = Field(default=None, gt=20)
     instruments: tuple[Instrument, ...] = ()
