@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from drrkit.errors import InputError
-from protocols.pairs import PairRow, read_pairs, training_pairs
+from protocols.pairs import read_pairs
 from protocols.pairset import PairedSession, Split, check_pairset, sessions_of
 from styletransfer.domain import DomainStatistics
-from styletransfer.images import SYNTHETIC_KIND, PairSource, measure_scale, spread_evenly
+from styletransfer.images import SYNTHETIC_KIND, PairSource, measure_scale, open_pairs, spread_evenly
 from styletransfer.model import TranslatorSpec
 from styletransfer.scale import Scale
 from styletransfer.settings import TranslatorParameters
@@ -178,29 +177,18 @@ def material_of(sessions: Sequence[PairedSession]) -> Material:
     check_pairset(sessions, "pairset")
     learners = tuple(sessions_of(sessions, "train"))
     judges = tuple(session for session in sessions if session.split == "validation")
-    rows = {split: _rows(chosen, split) for split, chosen in (("train", learners), ("validation", judges))}
-    if not rows["train"]:
-        raise InputError("pairset", "no pair of a train donor that may train", "one or more that passed the checks")
-    told = [[split, row.pair_id, *_hashes(row)] for split, found in rows.items() for row in found]
-    digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()
-    return Material(learners, judges, digest)
+    assert not {session.donor_id for session in sessions if session.split == "test"} & {
+        session.donor_id for session in (*learners, *judges)
+    }
+    told = [_identity(learners, "train"), _identity(judges, "validation") if judges else []]
+    return Material(learners, judges, hashlib.sha256(json.dumps(told).encode()).hexdigest())
 
 
-def _rows(sessions: Sequence[PairedSession], split: Split) -> list[PairRow]:
-    assert all(session.split == split for session in sessions)
-    if split == "train":
-        return [row for session in sessions for row in training_pairs(session.pairs)]
-    found = []
-    for session in sessions:
-        rows = read_pairs(session.pairs)
-        if not rows:
-            raise InputError(session.pairs, "no pairs", "a folder that drrkit acquisition pair wrote")
-        found += [row for row in rows if row.status != "fail" and row.rating != "reject"]
-    return found
-
-
-def _hashes(row: PairRow) -> list[str | None]:
-    return [*(row.images_sha256.get(kind) for kind in _LEARNED_FROM), row.field_sha256]
+def _identity(sessions: Sequence[PairedSession], split: Split) -> list[list[str | None]]:
+    """List name and hashes of every pair that may be used."""
+    usable = {place.pair_id for place in open_pairs(sessions, split).places}
+    rows = [row for session in sessions for row in read_pairs(session.pairs) if row.pair_id in usable]
+    return [[row.pair_id, *(row.images_sha256.get(kind) for kind in _LEARNED_FROM), row.field_sha256] for row in rows]
 
 
 def measured(source: PairSource) -> Measures:
@@ -210,6 +198,7 @@ def measured(source: PairSource) -> Measures:
         InputError: A file that cannot be read, or images that show nothing.
     """
     sizes_mm = np.array(pixel_sizes_mm(source))
-    seen = [source[index] for index in spread_evenly(len(source), DOMAIN_PAIRS)]
-    domain = DomainStatistics.fit([pair.real for pair in seen])
+    looked_at = spread_evenly(len(source), DOMAIN_PAIRS)
+    seen = ((source[index].real, source.donor_ids[index], float(sizes_mm[index].mean())) for index in looked_at)
+    domain = DomainStatistics.fit(seen)
     return Measures(measure_scale(source), (float(sizes_mm.min()), float(sizes_mm.max())), domain)

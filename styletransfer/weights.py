@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
-from torch import Tensor
 
 from drrkit.errors import InputError
 from drrkit.learning.weights import load_weights, path_of_spec, save_weights
@@ -20,8 +19,6 @@ from styletransfer import registry
 from styletransfer.domain import DomainStatistics
 from styletransfer.model import MODEL_CONVENTION, TranslatorSpec
 from styletransfer.translator import Translator
-
-_DOMAIN = "domain."
 
 
 def build_translator(spec: TranslatorSpec, where: object = "model") -> Translator:
@@ -79,7 +76,7 @@ def save_translator(
     """
     tensors = dict(translator.weights())
     if domain is not None:
-        tensors |= {f"{_DOMAIN}{name}": tensor for name, tensor in domain.tensors().items()}
+        tensors |= domain.tensors()
     save_weights(path, tensors, MODEL_CONVENTION, spec)
 
 
@@ -99,9 +96,8 @@ def load_translator(path: Path, device: torch.device | str = "cpu") -> tuple[Tra
     path = Path(path)
     tensors, spec = load_weights(path, MODEL_CONVENTION, TranslatorSpec)
     translator = build_translator(spec, path_of_spec(path))
-    weights, _ = _parted(tensors)
     try:
-        translator.load_weights(weights)
+        translator.load_weights({name: tensor for name, tensor in tensors.items() if not _is_domain(name)})
     except InputError as error:
         raise InputError(f"{path}, {error.where}", error.found, error.wanted) from error
     return translator.to(device), spec
@@ -129,12 +125,8 @@ def read_domain(path: Path) -> DomainStatistics | None:
         InputError: As :func:`load_translator`, or statistics that are none.
     """
     tensors, _ = load_weights(path, MODEL_CONVENTION, TranslatorSpec)
-    _, domain = _parted(tensors)
-    return DomainStatistics.from_tensors(domain) if domain else None
+    return DomainStatistics.from_tensors(tensors) if any(map(_is_domain, tensors)) else None
 
 
-def _parted(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Part a file's tensors into those of the translator and those of the domain, without their prefix."""
-    weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(_DOMAIN)}
-    domain = {name.removeprefix(_DOMAIN): tensor for name, tensor in tensors.items() if name.startswith(_DOMAIN)}
-    return weights, domain
+def _is_domain(name: str) -> bool:
+    return name.startswith("domain.")

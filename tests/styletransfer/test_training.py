@@ -229,7 +229,7 @@ def test_what_cannot_be_learned_from_is_refused(sessions, tmp_path):
         train(sessions, toy_parameters(), tmp_path / "out", device="toaster")
     for session in sessions[:2]:
         write_pairs(session.pairs, [replace(row, rating="reject") for row in read_pairs(session.pairs)])
-    with pytest.raises(InputError, match="no pair of a train donor"):
+    with pytest.raises(InputError, match="no pair of the split train"):
         train(sessions, toy_parameters(), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
