@@ -13,6 +13,7 @@ from pydantic import ValidationError
 import drrkit.stages
 import protocols.stages
 import reconstruction.stages
+import styletransfer.stages
 from drrkit.parameters import Parameters
 
 ROOT = Path(__file__).parent.parent.parent
@@ -23,7 +24,7 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 STAGES = sorted(PIPELINE)
 MODULES = {
     module.name: f"{package.__name__}.{module.name}"
-    for package in (drrkit.stages, protocols.stages, reconstruction.stages)
+    for package in (drrkit.stages, protocols.stages, styletransfer.stages, reconstruction.stages)
     for module in pkgutil.iter_modules(package.__path__)
 }
 # The acquisitions by name and folder: the one line of params.yaml that adds a session. No stage reads it, so a new
@@ -109,7 +110,9 @@ def test_deps_cover_the_import_closure(name):
     deps = [Path(dep) for dep in PIPELINE[name]["deps"]]
     files = {Path(file_of(module)) for module in import_closure(MODULES[name])}
     # The docstrings of the stages' packages are no code that a stage depends on.
-    files -= {Path(package, "stages/__init__.py") for package in ("drrkit", "protocols", "reconstruction")}
+    files -= {
+        Path(package, "stages/__init__.py") for package in ("drrkit", "protocols", "styletransfer", "reconstruction")
+    }
     uncovered = [file for file in files if not any(file == dep or dep in file.parents for dep in deps)]
     assert uncovered == []
 
