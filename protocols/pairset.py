@@ -6,7 +6,7 @@ A set names folders and copies none. ``pairset.json`` lists sessions with paths 
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,7 +69,10 @@ def read_pairset(path: Path) -> list[PairedSession]:
         raise InputError(path, f"no JSON ({error})", f"a {PAIRSET_CONVENTION} file") from error
     if not isinstance(content, dict) or content.get("convention") != PAIRSET_CONVENTION:
         raise InputError(path, "another kind of file", f'"convention": "{PAIRSET_CONVENTION}"')
-    sessions = [_session(record, path) for record in content.get("sessions", [])]
+    records = content.get("sessions", [])
+    if not isinstance(records, list):
+        raise InputError(path, f"sessions {records!r}", "a list of sessions")
+    sessions = [_session(record, path) for record in records]
     check_pairset(sessions, path)
     return sessions
 
@@ -115,8 +118,12 @@ def _record(session: PairedSession, folder: Path) -> dict[str, Any]:
 
 
 def _session(record: Any, path: Path) -> PairedSession:
-    try:
-        session = PairedSession(**record)
-        return replace(session, pairs=path.parent / session.pairs, acquisition=path.parent / session.acquisition)
-    except TypeError as error:
-        raise InputError(path, f"a session that is none ({error})", f"the fields of {PAIRSET_CONVENTION}") from error
+    wanted = f"the fields of {PAIRSET_CONVENTION}"
+    if not isinstance(record, dict) or record.keys() != {field.name for field in fields(PairedSession)}:
+        raise InputError(path, f"a session that is none ({record})", wanted)
+    for name, value in record.items():
+        kind = bool if name == "simulated" else str
+        if not isinstance(value, kind):
+            raise InputError(path, f"{name} {value!r}", f"{kind.__name__} as {name}, as {PAIRSET_CONVENTION} has it")
+    session = PairedSession(**record)
+    return replace(session, pairs=path.parent / session.pairs, acquisition=path.parent / session.acquisition)

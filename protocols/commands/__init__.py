@@ -4,6 +4,7 @@ import typer
 
 from protocols.commands.intake import anonymize, check, new
 from protocols.commands.pairs import calibrate, pair, review
+from protocols.commands.sets import make_set
 from protocols.commands.simulate import simulate
 
 app = typer.Typer(
@@ -15,4 +16,5 @@ app.command("anonymize")(anonymize)
 app.command("calibrate")(calibrate)
 app.command("pair")(pair)
 app.command("review")(review)
+app.command("set")(make_set)
 app.command("simulate")(simulate)

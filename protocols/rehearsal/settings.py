@@ -95,9 +95,20 @@ class Role:
 
 
 class RehearsalSettings(Parameters):
-    """The groups and what they share; ``workers`` changes the time that it takes, and nothing else."""
+    """The groups and what they share.
+
+    Args:
+        views: A view set; where the C-arm means to stand.
+        every: Keep each so-manieth view.
+        balls: The steel balls.
+        workers: Processes; they change the time that it takes, and nothing else.
+        calibration: How every session is calibrated.
+        pair: What every pair looks like.
+        groups: Who is imaged, and how.
+    """
 
     views: str
+    every: int = Field(default=1, ge=1)
     balls: BallParameters
     workers: int = Field(ge=1)
     calibration: CalibrationSettings
@@ -149,7 +160,7 @@ class RehearsalSettings(Parameters):
             panel_mm=group.panel_mm,
             size_px=group.size_px,
             views=self.views,
-            every=1,
+            every=self.every,
             ball_count=self.balls.count,
             ball_diameter_mm=self.balls.diameter_mm,
             ct_spacing_mm=group.ct_spacing_mm,
