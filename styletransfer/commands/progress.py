@@ -1,14 +1,14 @@
-"""What a training of a translator shows meanwhile: a bar in a terminal, a line a minute elsewhere."""
+"""What long runs of style transfer show meanwhile: a bar in a terminal, a line a minute elsewhere."""
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
     from styletransfer.training_job import StepReport
@@ -58,6 +58,40 @@ def step_bar() -> Iterator[StepBar]:
     finally:
         if steps.bar is not None:
             steps.bar.stop()
+
+
+@contextmanager
+def image_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Show how far a translation is; the bar goes away with the last image, and if the run fails.
+
+    Yields:
+        What takes the name of the last image, how many are done, and how many there are.
+    """
+    columns = (
+        TextColumn("translating"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    bar = Progress(*columns, console=line_console(), transient=True)
+    task = bar.add_task("", total=None)
+    last_line_s = time.monotonic()
+
+    def show(name: str, done: int, total: int) -> None:
+        nonlocal last_line_s
+        if sys.stderr.isatty():
+            if not bar.live.is_started:
+                bar.start()
+            bar.update(task, completed=done, total=total, description=name)
+        elif time.monotonic() - last_line_s >= LINES_APART_S:
+            last_line_s = time.monotonic()
+            line_console().print(f"image {done} of {total}: {name}", markup=False)
+
+    try:
+        yield show
+    finally:
+        bar.stop()
 
 
 def line_console() -> Console:
