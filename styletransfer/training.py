@@ -72,10 +72,13 @@ def train(
         raise InputError("sampling.batch", f"{batch} images for {processes} processes", "a multiple of the processes")
     # Wrong settings are told before images are read.
     settings_of(parameters.method, parameters.settings, "parameters")
+    if method_of(parameters.method).learning == "nothing":
+        # Statistics of parts are not put together, and are not worth it.
+        processes = 1
+    fabric = make_fabric(device, parameters.training.precision, processes)
     material = material_of(sessions)
     with sole_writer(out):
         job = _prepared(material, parameters, out, report)
-        fabric = make_fabric(device, parameters.training.precision, job.processes)
         return TrainingResult(out / MODEL_NAME, **launch(fabric, partial(_run, job=job)))
 
 
@@ -158,11 +161,11 @@ def _begin(fabric: Fabric, job: Job) -> _Training:
 
 
 def _batches(training: _Training) -> Generator[Batch, None, None]:
-    job, rank = training.job, training.fabric.global_rank
-    of = job.parameters
+    job, of = training.job, training.job.parameters
+    rank, processes = training.fabric.global_rank, training.fabric.world_size
 
     def make(step: int) -> Batch:
-        return draw_batch(job.source, of.sampling, job.learning, of.training.seed, step, rank, job.processes)
+        return draw_batch(job.source, of.sampling, job.learning, of.training.seed, step, rank, processes)
 
     return made_ahead(make, range(training.progress.step, job.steps), of.training.prefetch)
 
@@ -198,11 +201,13 @@ def _validate(training: _Training) -> Seen | None:
     """Translate pairs of validation donors when it is due; the first process does, and the others wait."""
     if not (training.job.material.judges and training.is_due(training.job.parameters.training.validate_every)):
         return None
-    seen = training.validation.seen(training.translator) if training.leads else None
+    progress, began_s = training.progress, time.perf_counter()
+    seen = training.validation.seen(training.translator, training.fabric.device) if training.leads else None
     training.fabric.barrier()
     if seen is not None:
-        training.progress.scores = seen.scores
-    training.progress.seconds = time.perf_counter() - training.started_s
+        progress.scores = seen.scores
+    progress.validation_seconds += time.perf_counter() - began_s
+    progress.seconds = time.perf_counter() - training.started_s
     return seen
 
 
@@ -254,7 +259,7 @@ def _finish(training: _Training) -> dict[str, Any]:
         spec = replace(job.spec, training={**job.spec.training, **how})
         save_translator(job.out / MODEL_NAME, training.translator, spec, job.measures.domain)
         machine = {
-            "seconds_per_step": progress.seconds / progress.step,
+            "seconds_per_step": (progress.seconds - progress.validation_seconds) / progress.step,
             # Of the first process; ru_maxrss counts KiB on Linux.
             "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             "peak_device_memory_mb": torch.cuda.max_memory_allocated(fabric.device) / 2**20 if on_card else None,

@@ -73,7 +73,8 @@ class Progress:
 
     Args:
         step: Steps done.
-        seconds: Time that they took, over all runs.
+        seconds: Time that they took with all validations, over all runs.
+        validation_seconds: What of this validations took.
         loss_sums: Of the steps since the last row of the log, by name.
         loss_steps: How many these are.
         losses: Means of the last row of the log.
@@ -82,6 +83,7 @@ class Progress:
 
     step: int = 0
     seconds: float = 0.0
+    validation_seconds: float = 0.0
     loss_sums: dict[str, float] = field(default_factory=dict)
     loss_steps: int = 0
     losses: dict[str, float] = field(default_factory=dict)
@@ -159,11 +161,6 @@ class Job:
     parameters: TranslatorParameters
     out: Path
     report: Report | None
-
-    @property
-    def processes(self) -> int:
-        """Processes that share a step: one where nothing is learned, as statistics of parts are not put together."""
-        return 1 if self.learning == "nothing" else self.parameters.training.processes
 
 
 def material_of(sessions: Sequence[PairedSession]) -> Material:

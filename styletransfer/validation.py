@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from jaxtyping import UInt8
 
 from protocols.pairset import PairedSession
 from styletransfer.grids import GridRow, image_grid
 from styletransfer.images import PairImage, PairSource, isocenter_pixel_mm, isocenter_world, open_pairs, spread_evenly
 from styletransfer.metrics import score_pair
-from styletransfer.translate import translate_image
+from styletransfer.tiling import translate_image
 from styletransfer.translator import Translator
 
 # More rows than these nobody looks at.
@@ -43,8 +44,12 @@ class Validation:
     sessions: tuple[PairedSession, ...]
     pairs: int
 
-    def seen(self, translator: Translator) -> Seen:
+    def seen(self, translator: Translator, device: torch.device | str = "cpu") -> Seen:
         """Translate the pairs, and compare with their DRRs.
+
+        Args:
+            translator: On ``device``.
+            device: Where it is.
 
         Raises:
             InputError: A file that cannot be read.
@@ -52,7 +57,7 @@ class Validation:
         scores: dict[str, list[float]] = {}
         rows = []
         for pair, pixel_mm in self._chosen:
-            translated = translate_image(translator, pair.real)
+            translated = translate_image(translator, pair.real, device=device)
             for name, score in score_pair(translated, pair.synthetic, pair.field, pixel_mm).items():
                 scores.setdefault(name, []).append(score)
             rows.append(GridRow(pair.real, translated, pair.synthetic, pair.field))

@@ -20,6 +20,22 @@ from styletransfer.settings import TranslatorParameters
 from styletransfer.translator import Translator
 
 SIDE_PX = 32
+PAIRED = {
+    "generator": {"widths": (4, 8), "normalization": "none"},
+    "channels_last": False,
+    "optimizer": {
+        "learning_rate": 2e-3,
+        "kernel_learning_rate": 0.01,
+        "discriminator_learning_rate": 1e-3,
+        "weight_decay": 0.0,
+        "gradient_clip": 10.0,
+        "ema_decay": 0.9,
+    },
+    "pairs": {"pixels": 1.0, "gradients": 1.0, "bone_edges": 0.5, "scales": 2},
+    "adversarial": 0.1,
+    "discriminator": {"widths": (4, 8), "normalization": "none"},
+}
+"""What the method ``paired`` is told for a few thousand weights."""
 
 
 class ToyLearner(Translator):
@@ -146,7 +162,7 @@ def _reports_in_new_process():
 
 
 def toy_parameters(method: str = "toy", settings=None, subset=None, sampling=None, **training) -> TranslatorParameters:
-    told = {"width": 4, "dropout": 0.2, "rate": 0.02} if method == "toy" else {}
+    told = {"toy": {"width": 4, "dropout": 0.2, "rate": 0.02}, "paired": PAIRED}.get(method, {})
     how = {
         "steps": 12,
         "warmup_steps": 3,

@@ -19,7 +19,8 @@ from drrkit.io.store import read_image, write_image
 from drrkit.learning.checkpoint import STATE_NAME, forget
 from protocols.pairs import read_pairs, write_pairs
 from styletransfer import registry
-from styletransfer.images import isocenter_pixel_mm
+from styletransfer.images import isocenter_pixel_mm, open_pairs
+from styletransfer.methods.paired import Paired
 from styletransfer.training import train
 from styletransfer.validation import pixel_sizes_mm
 from styletransfer.weights import load_translator, read_domain
@@ -52,9 +53,9 @@ class StoppedError(Exception):
     pass
 
 
-def stop_at(monkeypatch, step):
-    """Let the toy stop as a kill would: before it learns from the batch of a step."""
-    optimize, done = ToyLearner.optimize, []
+def stop_at(monkeypatch, step, method=ToyLearner):
+    """Let a method stop as a kill would: before it learns from the batch of a step."""
+    optimize, done = method.optimize, []
 
     def until(self, batch, share):
         done.append(share)
@@ -62,7 +63,7 @@ def stop_at(monkeypatch, step):
             raise StoppedError
         return optimize(self, batch, share)
 
-    monkeypatch.setattr(ToyLearner, "optimize", until)
+    monkeypatch.setattr(method, "optimize", until)
     return done
 
 
@@ -101,6 +102,18 @@ def test_it_learns_and_tells_all_about_it(sessions, tmp_path):
     pictures = sorted((out / "metrics").rglob("*.png"), key=lambda path: int(path.stem))
     assert [picture.stem for picture in pictures] == ["75", "150"]
     assert cv2.imread(str(pictures[0]), cv2.IMREAD_UNCHANGED).shape == (2 * 32 + 4, 4 * 32 + 3 * 4)
+
+
+def test_a_stopped_run_of_the_paired_method_goes_on_to_the_same_bits(sessions, tmp_path, monkeypatch):
+    straight = train(sessions, toy_parameters("paired"), tmp_path / "straight")
+    with monkeypatch.context() as patched:
+        stop_at(patched, 7, Paired)
+        with pytest.raises(StoppedError):
+            train(sessions, toy_parameters("paired"), tmp_path / "stopped")
+    resumed = train(sessions, toy_parameters("paired"), tmp_path / "stopped")
+    assert same_weights(straight.model, resumed.model)
+    assert set(resumed.losses) == {"loss", "pixels", "gradients", "bone_edges", "adversarial", "discriminator"}
+    assert resumed.losses == straight.losses
 
 
 @pytest.mark.parametrize("stop", [7, 8])
@@ -250,8 +263,6 @@ def test_bfloat16_learns_too(sessions, tmp_path):
 
 
 def test_pixels_are_as_large_as_at_the_middle_of_all_views(sessions):
-    from styletransfer.images import open_pairs
-
     source = open_pairs(sessions, "train")
     center = np.zeros(3)
     for (low, high), place in zip(pixel_sizes_mm(source), source.places, strict=True):
