@@ -38,6 +38,8 @@ LEAST_LIKENESS = 0.7
 DISTANCE_COST = 0.2
 # Beyond this, a displaced edge and another edge cannot be told apart: endplates of one disc lie 8 mm apart.
 LIMIT_MM = 5.0
+# Of interpolation in float32.
+_ROUNDING = 1e-5
 
 
 @dataclass(frozen=True)
@@ -130,12 +132,11 @@ def find_edges(gradient: Gradient, least: float) -> Edges:
         ndimage.map_coordinates(strength, np.stack([rows, columns]) + sign * steps, order=1) for sign in (1, -1)
     )
     top = (at > ahead) & (at >= behind)
-    return Edges(
-        np.stack([rows, columns])[:, top].astype(np.float32),
-        normals[:, top],
-        at[top],
-        1 / np.abs(normals[:, top]).max(axis=0),
-    )
+    points, normals = np.stack([rows, columns])[:, top].astype(np.float32), normals[:, top]
+    # Once more as :func:`match` looks at it, so that every edge finds itself.
+    top[top] = kept = _is_summit(*_profile(gradient, points, normals, 1).T)
+    points, normals = points[:, kept], normals[:, kept]
+    return Edges(points, normals, at[top], 1 / np.abs(normals).max(axis=0))
 
 
 def match(
@@ -157,15 +158,15 @@ def match(
         (N,) signed distance along the normal in mm; NaN where nothing matches.
     """
     context, limit = max(1, round(CONTEXT_MM / mm_per_px)), max(1, int(np.ceil(limit_mm / mm_per_px)))
-    own_profile = _profile(own, edges, context)
-    other_profile = _profile(other, edges, limit + context)
+    own_profile = _profile(own, edges.points, edges.normals, context)
+    other_profile = _profile(other, edges.points, edges.normals, limit + context)
     windows = sliding_window_view(other_profile, 2 * context + 1, axis=1)
     norms = np.linalg.norm(own_profile, axis=1)[:, None] * np.sqrt(np.einsum("nlc,nlc->nl", windows, windows))
     likeness = np.einsum("nlc,nc->nl", windows, own_profile) / np.maximum(norms, np.finfo(np.float32).tiny)
     lags = np.arange(-limit, limit + 1)
     middle = other_profile[:, context : context + lags.size]
     before, after = other_profile[:, context - 1 : -context - 1], other_profile[:, context + 1 :][:, : lags.size]
-    is_edge = (middle > before) & (middle >= after) & (middle >= FADED_PART * edges.strength[:, None])
+    is_edge = _is_summit(before, middle, after) & (middle >= FADED_PART * edges.strength[:, None])
     position = lags + _summit(before, middle, after) - _summit(*own_profile[:, context - 1 : context + 2].T)[:, None]
     distance = np.abs(position) * mm_per_px / limit_mm
     is_edge &= (likeness >= LEAST_LIKENESS) & (distance <= 1)
@@ -197,14 +198,20 @@ def _gradient(image: Image, inside: Mask, mm_per_px: float) -> Gradient:
     return gradient
 
 
-def _profile(gradient: Gradient, edges: Edges, reach: int) -> Float[np.ndarray, "n s"]:
-    """Gradient along the normals of edges, at whole pixels to both sides; 0 outside of the image."""
+def _profile(gradient: Gradient, points: Points, normals: Points, reach: int) -> Float[np.ndarray, "n s"]:
+    """Gradient along normals, at whole pixels to both sides; 0 outside of the image."""
     steps = np.arange(-reach, reach + 1, dtype=np.float32)
-    places = edges.points[:, :, None] + edges.normals[:, :, None] * steps
+    places = points[:, :, None] + normals[:, :, None] * steps
     # Quadratic: linear interpolation pulls summits to whole pixels, and a shift of half a pixel would read 8 % small.
     sampled = [ndimage.map_coordinates(one, places, order=2, mode="constant") for one in gradient]
-    profile: Float[np.ndarray, "n s"] = sum(one * normal[:, None] for one, normal in zip(sampled, edges.normals))
+    profile: Float[np.ndarray, "n s"] = sum(one * normal[:, None] for one, normal in zip(sampled, normals, strict=True))
     return profile
+
+
+def _is_summit(before: np.ndarray, middle: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Whether the middle one of three samples is largest; of two that are equal but for rounding, either may be."""
+    largest: np.ndarray = middle * (1 + _ROUNDING) >= np.maximum(before, after)
+    return largest
 
 
 def _summit(before: np.ndarray, middle: np.ndarray, after: np.ndarray) -> np.ndarray:

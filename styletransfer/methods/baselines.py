@@ -174,7 +174,7 @@ class HistogramMatching(NotingTranslator):
         levels: int = Field(ge=2)
 
     settings: Settings
-    note_axes = {"quantiles": 1}
+    note_axes: ClassVar[dict[str, int]] = {"quantiles": 1}
 
     def noted(self, synthetic: Image, field: Mask) -> Notes:
         """Return the quantiles."""
@@ -207,7 +207,7 @@ class Clahe(NotingTranslator):
         clip_limit: PositiveFloat = Field(le=1)
 
     settings: Settings
-    note_axes = {"mean": 0, "spread": 0}
+    note_axes: ClassVar[dict[str, int]] = {"mean": 0, "spread": 0}
 
     def noted(self, synthetic: Image, field: Mask) -> Notes:
         """Return mean and standard deviation."""
@@ -244,7 +244,7 @@ class FourierAdaptation(NotingTranslator):
         beta: float = Field(gt=0, lt=0.5)
 
     settings: Settings
-    note_axes = {"amplitude": 2, "size": 1, "mean": 0}
+    note_axes: ClassVar[dict[str, int]] = {"amplitude": 2, "size": 1, "mean": 0}
 
     def noted(self, synthetic: Image, field: Mask) -> Notes:
         """Return the amplitudes of low frequencies, for one pixel, and the mean, which belongs to no spectrum."""
