@@ -56,7 +56,7 @@ def read_translator_records(path: Path) -> dict[str, TranslatorRecord]:
     Raises:
         InputError: No such file, or one without what is needed.
     """
-    models = read_record(path).get("models")
+    models: Any = read_record(path).get("models")
     try:
         return {
             name: TranslatorRecord(
@@ -101,12 +101,11 @@ def gap_closed(
         made = adapted.mean(axis=axis) - source.mean(axis=axis)
         return np.divide(made, gap, out=np.full(np.shape(gap), np.nan), where=gap > 0)
 
-    scores = tuple(np.asarray(one, np.float64) for one in (adapted, source, ceiling))
-    value = float(share(*scores))
-    if len(scores[0]) < 2 or np.isnan(value):
+    value = float(share(adapted, source, ceiling))
+    if len(adapted) < 2 or np.isnan(value):
         return value, float("nan"), float("nan")
     drawn = stats.bootstrap(
-        scores,
+        (adapted, source, ceiling),
         share,
         paired=True,
         vectorized=True,

@@ -1,0 +1,1 @@
+"""How good translators are on held-out donors: scores of images, domain, disagreement, pictures."""

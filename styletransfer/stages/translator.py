@@ -1,0 +1,35 @@
+"""Stage ``translator``: translators, one item a translator, trained on the train donors of data/rehearse (SIMULATED).
+
+``python -m styletransfer.stages.translator NAME`` writes models/translator/NAME: weights, their description, the log,
+and what is needed to go on after a kill. No file of a test donor is opened.
+"""
+
+import sys
+from pathlib import Path
+
+from drrkit.errors import InputError
+from drrkit.parameters import Parameters, read_parameters
+from protocols.pairset import read_pairset
+from styletransfer.settings import TranslatorParameters
+from styletransfer.training import train
+
+PAIRS = Path("data/rehearse")
+OUT = Path("models/translator")
+
+
+class TranslatorsParameters(Parameters):
+    """The translators by name."""
+
+    models: dict[str, TranslatorParameters]
+
+
+def main(name: str) -> None:
+    """Write models/translator/NAME."""
+    models = read_parameters("translator", TranslatorsParameters).models
+    if name not in models:
+        raise InputError("params.yaml, translator.models", f"no {name}", " or ".join(models))
+    train(read_pairset(PAIRS), models[name], OUT / name)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
