@@ -1,17 +1,14 @@
 """``drrkit translator train``: translators, from a set of pairs and a section of parameters."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from styletransfer.commands.progress import bar, say
+from styletransfer.commands.progress import line_console, step_bar
 
 if TYPE_CHECKING:
-    from styletransfer.training_job import StepReport, TrainingResult
+    from styletransfer.training_job import TrainingResult
 
 _what = "What is learned"
 _how = "How"
@@ -52,47 +49,7 @@ def train(
         _say(train_translator(sessions, parameters, out, device, report))
 
 
-class StepBar:
-    """Shows the steps of a training; it can go to a spawned process, and makes its bar there."""
-
-    def __init__(self) -> None:
-        self._open = ExitStack()
-        self._show: Callable[[int, int, str], None] | None = None
-
-    def __call__(self, report: "StepReport") -> None:
-        """Show one report."""
-        if self._show is None:
-            self._show = self._open.enter_context(bar("training"))
-        self._show(report.step, report.steps, _words(report))
-        if report.step == report.steps:
-            self.close()
-
-    def close(self) -> None:
-        """Leave no bar behind."""
-        self._open.close()
-        self._show = None
-
-    def __reduce__(self) -> tuple[type["StepBar"], tuple[Any, ...]]:
-        # A bar stays in its process.
-        return StepBar, ()
-
-
-@contextmanager
-def step_bar() -> Iterator[StepBar]:
-    """Show steps; the bar goes away with the last one, and if the training fails."""
-    steps = StepBar()
-    try:
-        yield steps
-    finally:
-        steps.close()
-
-
-def _words(report: "StepReport") -> str:
-    loss = f"loss {report.losses['loss']:.3f}, " if "loss" in report.losses else ""
-    quality = f"psnr {report.scores['psnr_db']:.1f} dB, " if "psnr_db" in report.scores else ""
-    return f"{loss}{quality}{timedelta(seconds=round(report.seconds_left))} left"
-
-
 def _say(result: "TrainingResult") -> None:
     scores = ", ".join(f"{name} {score:.3f}" for name, score in result.scores.items())
-    say(f"{result.model}: {result.steps} steps in {result.seconds:.0f} s; {scores or 'no validation donor'}")
+    words = f"{result.model}: {result.steps} steps in {result.seconds:.0f} s; {scores or 'no validation donor'}"
+    line_console().print(words, markup=False)

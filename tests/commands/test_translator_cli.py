@@ -2,7 +2,6 @@
 
 import io
 import json
-import pickle
 
 import pytest
 import typer
@@ -14,7 +13,7 @@ from drrkit.errors import InputError
 from protocols.pairset import write_pairset
 from styletransfer import registry
 from styletransfer.commands import progress
-from styletransfer.commands.train import step_bar, train
+from styletransfer.commands.train import train
 from styletransfer.training_job import StepReport
 from styletransfer.weights import load_translator
 from training_toys import register, toy_parameters, toy_sessions
@@ -46,6 +45,7 @@ def test_it_trains_goes_on_and_starts_anew(place):
     assert result.exit_code == 0, result.output
     assert "12 steps in" in result.stderr
     assert "psnr_db" in result.stderr
+    assert "step 12 of 12: loss" in result.stderr
     assert load_translator(place / "out" / "model.safetensors")[1].method == "toy"
     first = json.loads((place / "out" / "train.json").read_text())
     assert run(place).exit_code == 0
@@ -86,31 +86,30 @@ def test_a_set_that_is_none_is_refused(place):
     assert "drrkit-pairset/1" in str(result.exception)
 
 
-REPORTS = [StepReport(step, 7, {"loss": 0.5}, 90.0 - step, {}) for step in (1, 4, 7)]
+def told(monkeypatch, capsys, times_s) -> list[str]:
+    """Report a step at each of these times, where no terminal is; return the lines."""
+    clock = iter(times_s)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    bar = progress.StepBar()
+    for number in range(1, len(times_s) + 1):
+        bar(StepReport(number, len(times_s) + 1, {"loss": 0.5}, 90.0, {}))
+    return capsys.readouterr().err.splitlines()
 
 
-def test_a_log_gets_a_line_now_and_then(monkeypatch, capsys):
-    monkeypatch.setattr(progress, "LINES_APART_S", 0.0)
-    with step_bar() as bar:
-        for report in REPORTS:
-            # As in a spawned process.
-            bar = pickle.loads(pickle.dumps(bar))
-            bar(report)
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "training: 1 of 7 loss 0.500, 0:01:29 left"
-    assert len(lines) == 3
-    monkeypatch.setattr(progress, "LINES_APART_S", 60.0)
-    with step_bar() as bar:
-        for report in REPORTS:
-            bar(report)
-    assert capsys.readouterr().err == ""
+def test_a_log_gets_one_line_a_minute(monkeypatch, capsys):
+    lines = told(monkeypatch, capsys, [0.0, 30.0, 59.0, 61.0, 100.0, 122.0])
+    assert [line.split(":")[0] for line in lines] == ["step 1 of 7", "step 4 of 7", "step 6 of 7"]
+    assert lines[0] == "step 1 of 7: loss 0.500, 0:01:30 left"
 
 
-def test_a_terminal_gets_a_bar_that_goes_away(monkeypatch):
+def test_a_terminal_gets_a_bar(monkeypatch):
     screen = io.StringIO()
     monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(progress, "_console", lambda: Console(file=screen, force_terminal=True, width=150))
-    with step_bar() as bar:
+    monkeypatch.setattr(progress, "line_console", lambda: Console(file=screen, force_terminal=True, width=120))
+    with progress.step_bar() as bar:
         bar(StepReport(3, 7, {}, 61.0, {"psnr_db": 21.04}))
+        assert bar.bar is not None
+        bar.bar.refresh()
     assert "3/7" in screen.getvalue()
     assert "psnr 21.0 dB, 0:01:01 left" in screen.getvalue()
+    assert bar.bar.finished or not bar.bar.live.is_started
