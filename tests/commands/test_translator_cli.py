@@ -2,6 +2,7 @@
 
 import io
 import json
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -89,7 +90,7 @@ def test_a_set_that_is_none_is_refused(place):
 def told(monkeypatch, capsys, times_s) -> list[str]:
     """Report a step at each of these times, where no terminal is; return the lines."""
     clock = iter(times_s)
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     bar = progress.StepBar()
     for number in range(1, len(times_s) + 1):
         bar(StepReport(number, len(times_s) + 1, {"loss": 0.5}, 90.0, {}))
@@ -104,7 +105,7 @@ def test_a_log_gets_one_line_a_minute(monkeypatch, capsys):
 
 def test_a_terminal_gets_a_bar(monkeypatch):
     screen = io.StringIO()
-    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=SimpleNamespace(isatty=lambda: True)))
     monkeypatch.setattr(progress, "line_console", lambda: Console(file=screen, force_terminal=True, width=120))
     with progress.step_bar() as bar:
         bar(StepReport(3, 7, {}, 61.0, {"psnr_db": 21.04}))
