@@ -1,10 +1,11 @@
 """The folder that shall be translated: which images it holds, as line integrals, and their cameras."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from PIL import Image, UnidentifiedImageError
 
 from drrkit.errors import InputError
@@ -44,10 +45,13 @@ class ImageFolder:
 
     def pixel_mm(self, name: str) -> float | None:
         """Return the size of an image's pixels in the middle of the patient; None if the cameras do not tell it."""
-        center = isocenter_world(list(self.cameras.values()))
-        if center is None or name not in self.cameras:
+        if self._center_world is None or name not in self.cameras:
             return None
-        return isocenter_pixel_mm(self.cameras[name], center)
+        return isocenter_pixel_mm(self.cameras[name], self._center_world)
+
+    @cached_property
+    def _center_world(self) -> Float[np.ndarray, " 3"] | None:
+        return isocenter_world(list(self.cameras.values()))
 
     def read(self, name: str, open_field: float | None = None) -> Float32[np.ndarray, "h w"]:
         """Read an image as line integrals.

@@ -5,8 +5,9 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -83,8 +84,9 @@ def choose_precision(name: str, device: str = "cpu") -> Precision:
     Raises:
         InputError: Another name.
     """
-    if name == "32" or name == "bf16":
-        return name
+    for known in get_args(Precision):
+        if name == known:
+            return known
     if name != "auto":
         raise InputError("precision", name, "auto, 32 or bf16")
     if torch.device(device).type == "cuda":
@@ -132,6 +134,7 @@ def translate_folder(
         raise InputError(out, "the folder of the real images", "another folder: real images are never overwritten")
     translator, spec = load_translator(model, device)
     domain = read_domain(model)
+    translated_so = partial(translate_image, tile_px=tile_px, precision=chosen, device=device)
     model_sha256 = [content_sha256(path) for path in (model, model.with_suffix(".json"))]
     record = {
         "convention": RECORD_CONVENTION,
@@ -151,15 +154,16 @@ def translate_folder(
                 pixels = found.read(name, open_field)
                 score = None if domain is None else domain.score(pixels, found.pixel_mm(name))
                 started_s = time.perf_counter()
-                translated = translate_image(translator, pixels, tile_px, chosen, device)
+                translated = translated_so(translator, pixels)
                 seconds = time.perf_counter() - started_s
                 path = f"{name}{IMAGE_SUFFIX}"
                 sha256 = {path: write_image(out / path, translated)}
                 if disagreement:
                     from styletransfer.disagreement import disagreement_map
 
+                    doubts = disagreement_map(translator, pixels, translate=translated_so)
                     path = f"{DISAGREEMENT}/{path}"
-                    sha256[path] = write_image(out / path, disagreement_map(translator, pixels))
+                    sha256[path] = write_image(out / path, doubts)
                 kept = TranslatedImage(name, seconds, *_scored(score), sha256, identity)
             run.note(kept)
             on_image(kept, len(found.names))
@@ -216,6 +220,10 @@ class _Run:
     def note(self, image: TranslatedImage) -> None:
         """Remember an image; now and then on disk."""
         self.done[image.name] = image
+        if image.is_new and image.name in self.known:
+            # A map of disagreement that was not made anew belongs to another translation.
+            for path in set(self.known[image.name].sha256) - set(image.sha256):
+                (self.out / path).unlink(missing_ok=True)
         if image.is_new and time.monotonic() - self.noted_s > SECONDS_BETWEEN_NOTES:
             self._write()
 
@@ -254,7 +262,10 @@ def _read_record(out: Path, force: bool) -> tuple[dict[str, TranslatedImage], se
         return {}, set()
     try:
         content = json.loads(path.read_text())
-        entries = [TranslatedImage(**entry, is_new=False) for entry in content["translated"]]
+        entries = [
+            TranslatedImage(**entry | {"reasons": tuple(entry["reasons"]), "is_new": False})
+            for entry in content["translated"]
+        ]
         planned = set(content["planned"])
     except (KeyError, TypeError, ValueError) as error:
         if force:
