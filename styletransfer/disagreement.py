@@ -31,8 +31,8 @@ class Variants:
 
     Args:
         is_mirrored: Whether the image is also translated mirrored left to right.
-        offset: Added to and taken from line integrals: the open beam is known to about a tenth where automatic exposure
-            changes the tube's output between exposures.
+        offset: Added to and taken from line integrals: the open beam is known to about a tenth where automatic
+            exposure changes the tube's output between exposures.
         gain: Part by which line integrals are larger and smaller: another tube voltage hardens the beam.
         shift_px: (rows, columns) by which the image is shifted, both ways. Odd whole numbers visit other places of
             strided networks; fractions are interpolated, which alone disagrees a little at sharp edges.
@@ -52,7 +52,11 @@ class Variants:
 
     def __post_init__(self) -> None:
         amounts = (self.offset, self.gain, self.noise)
-        if not all(0 <= amount < np.inf for amount in amounts) or self.gain >= 1 or not np.isfinite(self.shift_px).all():
+        if (
+            not all(0 <= amount < np.inf for amount in amounts)
+            or self.gain >= 1
+            or not np.isfinite(self.shift_px).all()
+        ):
             raise InputError("variants", self, "finite amounts, zero or more, and a gain below 1")
 
 

@@ -6,6 +6,7 @@ from the training images. What a network makes of an image outside is not to be 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -44,8 +45,8 @@ _PIXEL = NAMES.index("log_pixel_mm")
 PRIOR_DONORS = 2.0
 # A new donor's worst image stays inside the limit with this probability, if donors vary as those of the training.
 LIMIT_PROBABILITY = 0.95
-# How differently donors lie is hardly to be seen with few: believed is this standard deviation of the logarithm of their
-# worst distances, as firmly as if so many donors more had shown it.
+# How differently donors lie is hardly to be seen with few: believed is this standard deviation of the logarithm of
+# their worst distances, as firmly as if so many donors more had shown it.
 ASSUMED_LOG_SPREAD = 0.2
 ASSUMED_DONORS = 6
 # A single statistic is named as a reason if it lies so many standard deviations from the mean.
@@ -202,8 +203,8 @@ def measure(pixels: Image, pixel_mm: float | None = None) -> Vector:
     # Where windows reach open beam or the border of the field, the step drowns everything else.
     covered = ndimage.binary_erosion(inside, np.ones((3, 3)), iterations=3, border_value=1)
     covered = covered if covered.any() else inside
-    smoothed = [ndimage.gaussian_filter(image, sigma, mode="nearest", truncate=3.0) for sigma in _OCTAVES_PX]
-    bands = [(fine - coarse)[covered] for fine, coarse in zip(smoothed, smoothed[1:], strict=False)]
+    smoothed = [_smoothed(image, sigma) for sigma in _OCTAVES_PX]
+    bands = [(fine - coarse)[covered] for fine, coarse in pairwise(smoothed)]
     noise = ndimage.convolve(image, np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6, mode="nearest")
     measured = {
         "log_low": _log(low),
@@ -214,7 +215,9 @@ def measure(pixels: Image, pixel_mm: float | None = None) -> Vector:
         "log_band_8_px": _log(_spread(bands[2])),
         "log_noise": _log(_spread(noise[covered])),
         "noise_lag": _lag(noise, covered),
-        "ridges": _ridges(smoothed[0] - ndimage.gaussian_filter(image, _RIDGE_PX, mode="nearest", truncate=3.0), inside),
+        "ridges": _ridges(
+            smoothed[0] - ndimage.gaussian_filter(image, _RIDGE_PX, mode="nearest", truncate=3.0), inside
+        ),
         "strong_details": _strong_details(bands[1]),
         "center": _centered(image),
         "skewness": float(np.nan_to_num(stats.skew(values))),
@@ -222,6 +225,11 @@ def measure(pixels: Image, pixel_mm: float | None = None) -> Vector:
         "log_pixel_mm": np.nan if pixel_mm is None else float(np.log(pixel_mm)),
     }
     return np.array([measured[name] for name in NAMES])
+
+
+def _smoothed(image: Image, sigma_px: float) -> Image:
+    smoothed: Image = ndimage.gaussian_filter(image, sigma_px, mode="nearest", truncate=3.0)
+    return smoothed
 
 
 def _log(value: float) -> float:
@@ -271,8 +279,8 @@ def _centered(image: Image) -> float:
 def _moments(rows: Float[np.ndarray, "n s"], donors: np.ndarray) -> tuple[Vector, Float[np.ndarray, "s s"]]:
     """Mean and covariance, each donor weighing as much; the covariance is shrunk to a diagonal one.
 
-    The diagonal holds the believed spreads in place of ``PRIOR_DONORS`` donors. Correlations are trusted as far as there
-    are more donors than those: images of one donor are alike, and their number says little.
+    The diagonal holds the believed spreads in place of ``PRIOR_DONORS`` donors. Correlations are trusted as far as
+    there are more donors than those: images of one donor are alike, and their number says little.
     """
     unique, number, counts = np.unique(donors, return_inverse=True, return_counts=True)
     weights = 1 / (counts[number] * len(unique))

@@ -96,7 +96,7 @@ class NotingTranslator(Translator):
             self.images += 1
             for name, value in noted.items():
                 mean = self.notes.get(name, np.zeros_like(value))
-                self.notes[name] = mean + (value - mean) / self.images
+                self.notes[name] = np.asarray(mean + (value - mean) / self.images)
         return {}
 
     def synthetic_from_real(self, real: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
@@ -154,7 +154,7 @@ class NotingTranslator(Translator):
     def translated(self, real: Image, inside: Mask) -> Image:
         """Translate one real image; only pixels ``inside``, which are not 0, are kept."""
 
-    def check_notes(self, notes: Notes) -> None:  # noqa: B027 (names and axes say enough of most)
+    def check_notes(self, notes: Notes) -> None:
         """Refuse notes of a size that the settings do not allow."""
 
 
@@ -217,7 +217,7 @@ class Clahe(NotingTranslator):
         """Equalize, then map linearly."""
         low, high = real[inside].min(), real[inside].max()
         if low == high:
-            return np.full_like(real, self.notes["mean"])
+            return np.full_like(real, float(self.notes["mean"]))
         tile_px = [max(2, round(size / self.settings.tiles)) for size in real.shape]
         scaled = np.where(inside, (real - low) / (high - low), 0)
         equalized = equalize_adapthist(scaled, kernel_size=tile_px, clip_limit=self.settings.clip_limit)
