@@ -5,7 +5,7 @@ rotation that nobody knows, an arm that bends as it turns, a specimen that lies 
 """
 
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import Field
 
@@ -17,6 +17,7 @@ from drrkit.parameters import Parameters
 
 Device = Literal["flat-panel", "image-intensifier"]
 Instrument = Literal["k-wire", "pedicle-screw"]
+Number = TypeVar("Number", int, float)
 
 INTENSIFIER = CArm(
     source_to_detector_mm=1000.0,
@@ -96,23 +97,29 @@ class MachineChanges(Parameters):
     gain_factor: float | None = Field(default=None, gt=0)
 
     def applied(self, machine: Machine) -> Machine:
-        """Return the machine with these changes; the machine itself where there are none.
+        """Return the machine with these changes.
 
         Raises:
             InputError: A number that no such machine can have.
         """
-        technique = _said(kvp=self.kvp, copper_mm=self.copper_mm)
-        detector = _said(blur_fwhm_mm=self.blur_fwhm_mm, glare_fraction=self.glare_fraction, bits=self.bits)
-        if self.electronic_noise_factor is not None:
-            noise = self.electronic_noise_factor * machine.detector.electronic_noise_kev_mm2
-            detector["electronic_noise_kev_mm2"] = noise
-        if self.gain_factor is not None:
-            detector["gain"] = self.gain_factor * machine.detector.gain
-        if technique:
-            machine = replace(machine, technique=replace(machine.technique, **technique))
-        if detector:
-            machine = replace(machine, detector=replace(machine.detector, **detector))
-        return replace(machine, **_said(scatter_to_primary=self.scatter_to_primary))
+        technique, detector = machine.technique, machine.detector
+        return replace(
+            machine,
+            technique=replace(
+                technique,
+                kvp=_said(self.kvp, technique.kvp),
+                copper_mm=_said(self.copper_mm, technique.copper_mm),
+            ),
+            detector=replace(
+                detector,
+                blur_fwhm_mm=_said(self.blur_fwhm_mm, detector.blur_fwhm_mm),
+                glare_fraction=_said(self.glare_fraction, detector.glare_fraction),
+                electronic_noise_kev_mm2=_said(self.electronic_noise_factor, 1.0) * detector.electronic_noise_kev_mm2,
+                bits=_said(self.bits, detector.bits),
+                gain=_said(self.gain_factor, 1.0) * detector.gain,
+            ),
+            scatter_to_primary=_said(self.scatter_to_primary, machine.scatter_to_primary),
+        )
 
 
 class SessionSettings(Parameters):
@@ -179,5 +186,5 @@ class SessionSettings(Parameters):
         return replace(machine, collimator=Collimator("rectangle", (self.collimator_mm, self.collimator_mm)))
 
 
-def _said(**changes: float | None) -> dict[str, float]:
-    return {name: value for name, value in changes.items() if value is not None}
+def _said(change: Number | None, otherwise: Number) -> Number:
+    return otherwise if change is None else change

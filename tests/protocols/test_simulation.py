@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from drrkit.errors import InputError
+from drrkit.fluoroscopy.devices import MACHINES
+from drrkit.fluoroscopy.machine import Collimator
 from drrkit.geometry.camera import Camera
 from drrkit.geometry.carm import angles_from_camera
 from drrkit.geometry.viewsets import View
@@ -18,7 +20,7 @@ from protocols.simulation.balls import APART_MM, FROM_BONE_MM, place_balls, vert
 from protocols.simulation.faults import ANGLES_OFF_DEG, FAULTS, Take, parse_faults
 from protocols.simulation.gantry import make_gantry, take_shots
 from protocols.simulation.session import simulate_session
-from protocols.simulation.settings import CARMS, Errors, SessionSettings
+from protocols.simulation.settings import CARMS, Errors, MachineChanges, SessionSettings
 from protocols.simulation.truth import read_truth
 
 VIEWS = tuple(View(name, "misc", primary, 0.0) for name, primary in (("ap", 0.0), ("lat", 90.0), ("obl", 40.0)))
@@ -271,3 +273,67 @@ def test_blades_darken_the_rim_and_the_file_says_where(donor, tmp_path):
         field = field_of_view(read_exposure(acquisition, exposure), exposure.collimator_px)
         assert not field[:top].any()
         assert field[(top + bottom) // 2, (left + right) // 2]
+
+
+# ---- another machine, another panel --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("device", ["flat-panel", "image-intensifier"])
+def test_a_machine_without_changes_is_the_device_itself(device):
+    plain = SessionSettings(device=device, size_px=200)
+    assert plain.simulated_machine() is MACHINES[device]
+    unchanged = SessionSettings(device=device, size_px=200, machine=MachineChanges())
+    assert unchanged.simulated_machine() == MACHINES[device]
+    assert plain.carm() == CARMS[device].resized(200, 200)
+
+
+def test_every_change_of_the_machine_arrives_and_nothing_else():
+    device = MACHINES["flat-panel"]
+    changes = {
+        "kvp": 95.0, "copper_mm": 0.3, "scatter_to_primary": 0.9, "blur_fwhm_mm": 0.6, "glare_fraction": 0.1,
+        "electronic_noise_factor": 2.0, "bits": 14, "gain_factor": 0.5,
+    }  # fmt: skip
+    assert set(changes) == set(MachineChanges.model_fields)
+    settings = SessionSettings(device="flat-panel", machine=MachineChanges(**changes), collimator_mm=200.0)
+    assert settings.simulated_machine() == replace(
+        device,
+        technique=replace(device.technique, kvp=95.0, copper_mm=0.3),
+        detector=replace(
+            device.detector,
+            blur_fwhm_mm=0.6,
+            glare_fraction=0.1,
+            electronic_noise_kev_mm2=2 * device.detector.electronic_noise_kev_mm2,
+            bits=14,
+            gain=device.detector.gain / 2,
+        ),
+        scatter_to_primary=0.9,
+        collimator=Collimator("rectangle", (200.0, 200.0)),
+    )
+    with pytest.raises(InputError, match="kvp"):
+        MachineChanges(kvp=1000.0).applied(device)
+
+
+def test_another_panel_stands_in_the_same_gantry():
+    own = SessionSettings(device="flat-panel", size_px=200).carm()
+    large = SessionSettings(device="flat-panel", size_px=200, panel_mm=460.8).carm()
+    assert large.pixel_spacing_mm == pytest.approx((2.304, 2.304))
+    assert (large.height, large.width) == (200, 200)
+    assert large.source_to_detector_mm == own.source_to_detector_mm
+    assert large.source_to_isocenter_mm == own.source_to_isocenter_mm
+    camera = large.camera(0.0, 0.0)
+    assert camera.pixel_from_camera[:2, 2] == pytest.approx([99.5, 99.5])
+
+
+def test_a_machine_without_changes_writes_the_same_bytes(donor, session, tmp_path):
+    _, first = session
+    _, second = simulated(donor, tmp_path / "sim-a", faults={"obl": "mirrored"}, machine=MachineChanges())
+    for one, other in zip(first.exposures, second.exposures, strict=True):
+        assert one.path.read_bytes() == other.path.read_bytes()
+
+
+def test_no_truth_is_written_where_none_is_wanted(donor, tmp_path):
+    settings = SessionSettings(device="flat-panel", size_px=128, ball_count=6, ball_diameter_mm=6.0)
+    truth = simulate_session("sim-n", "d", donor, donor, settings, tmp_path / "sim-n", None, views=VIEWS[:1])
+    assert len(truth.exposures) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["sim-n"]
+    assert not list(tmp_path.rglob("*truth*"))
