@@ -1,15 +1,16 @@
-"""What one step looks at: patches or whole images, drawn from pairs as a function of seed and step.
+"""What one step looks at: patches or whole images, turned or not, drawn from pairs as a function of seed and step.
 
 A draw depends on seed, step and place in the batch alone: a run that is resumed, or shared by more processes, sees the
 same examples.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int64
+from scipy import ndimage
 
 from drrkit.errors import InputError
 from styletransfer.augmentation import augmented
@@ -23,6 +24,8 @@ MULTIPLE_PX = 16
 LEAST_FIELD = 0.25
 # Streams of random numbers that must not touch.
 _ORDER, _EXAMPLE = range(2)
+# Of a pixel that is made of others: nearly all of these.
+_WHOLE = 0.999
 
 
 @dataclass(frozen=True)
@@ -96,15 +99,39 @@ def _example(
     rng = np.random.default_rng([seed, _EXAMPLE, step, place])
     turn, number = divmod(step * sampling.batch + place, len(source))
     index = int(_order(len(source), seed, turn)[number])
-    pair = source[index]
+    pair = _moved(source[index], sampling, rng)
     cut = _drawn_cut(pair, sampling, rng)
     field = cut.of(pair.field)
     real = augmented(cut.of(np.where(pair.field, pair.real, np.float32(0))), field, sampling.augmentation, rng)
     if learning == "unpaired":
-        pair = source[_other(donor_numbers(source), index, rng)]
+        pair = _moved(source[_other(donor_numbers(source), index, rng)], sampling, rng)
         # By the same rule as the real one, so that both show the same parts of the body equally often.
         cut = _drawn_cut(pair, sampling, rng)
     return real, cut.of(pair.synthetic), field
+
+
+def _moved(pair: PairImage, sampling: SamplingSettings, rng: np.random.Generator) -> PairImage:
+    """Turn and zoom both images of a pair about their middle; what comes in from beyond the border is no field.
+
+    No camera is asked for afterward, so none is moved.
+    """
+    if sampling.turn_deg == 0 and sampling.zoom == 0:
+        return pair
+    turn = np.deg2rad(rng.uniform(-sampling.turn_deg, sampling.turn_deg))
+    zoom = 1 + rng.uniform(-sampling.zoom, sampling.zoom)
+    before_from_after = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) / zoom
+    middle = (np.array(pair.field.shape) - 1) / 2
+    offset = middle - before_from_after @ middle
+
+    def moved(image: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
+        return ndimage.affine_transform(image, before_from_after, offset, order=1, mode="constant")
+
+    # Where a pixel without a beam had a part in it, a real image would be neither 0 nor what was seen.
+    lit = moved((pair.field & (pair.real != 0)).astype(np.float32))
+    open_beam = moved((pair.field & (pair.real == 0)).astype(np.float32)) > _WHOLE
+    real = np.where(lit > _WHOLE, moved(np.asarray(pair.real, np.float32)), np.float32(0))
+    synthetic = moved(np.asarray(pair.synthetic, np.float32))
+    return replace(pair, real=real, synthetic=synthetic, field=(lit > _WHOLE) | open_beam)
 
 
 @lru_cache(maxsize=4)

@@ -50,13 +50,17 @@ class SamplingSettings(Parameters):
         patch_px: (H, W) of the patches, multiples of 16, drawn anywhere; null for whole images (padded to such
             multiples), which must then have one size.
         mirror: Whether half of the examples are mirrored left to right; of a pair both are, so nothing moves apart.
+        turn_deg: By how much examples are turned at most, both images of a pair alike.
+        zoom: By which part they are made larger or smaller at most, both alike.
         augmentation: What is done to the pixels of the real image: ``none``, or ``photometric`` (another exposure,
-            scatter, noise). Geometry is never changed apart from crop and mirror of both.
+            scatter, noise). It never moves a pixel.
     """
 
     batch: PositiveInt
     patch_px: tuple[PositiveInt, PositiveInt] | None
     mirror: bool
+    turn_deg: float = Field(ge=0, le=180)
+    zoom: float = Field(ge=0, lt=1)
     augmentation: AugmentationName
 
 
@@ -66,6 +70,7 @@ class TrainingSettings(Parameters):
     Args:
         steps: Of the optimizers.
         warmup_steps: Of their rates' straight rise.
+        settle_at: Part of the steps after which batch normalization keeps its statistics, as it will in use.
         precision: ``32``, or ``bf16`` for bfloat16 products with float32 weights.
         processes: That share a step (DDP).
         prefetch: Batches that are made ahead, each in a thread; 0 makes them between steps.
@@ -78,6 +83,7 @@ class TrainingSettings(Parameters):
 
     steps: PositiveInt
     warmup_steps: NonNegativeInt
+    settle_at: float = Field(gt=0, le=1)
     precision: Precision
     processes: PositiveInt
     prefetch: NonNegativeInt

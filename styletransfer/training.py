@@ -175,6 +175,8 @@ def _learn(training: _Training, batch: Batch) -> None:
     settings = job.parameters.training
     seed_step(settings.seed, progress.step, fabric.global_rank)
     share = learning_share(progress.step, job.steps, settings.warmup_steps)
+    if progress.step == round(settings.settle_at * job.steps):
+        training.translator.settle()
     losses = training.translator.optimize(Batch(*fabric.to_device((batch.real, batch.synthetic, batch.field))), share)
     for name, loss in losses.items():
         training.loss_sums[name] = training.loss_sums.get(name, 0) + loss.detach().float()

@@ -71,6 +71,9 @@ class Translator(ABC):
             Losses by name, detached scalars, the one that sums them up under ``loss``. A baseline: an empty mapping.
         """
 
+    def settle(self) -> None:  # noqa: B027 (most have nothing to settle)
+        """Stop to follow the batches: networks go on learning just as they will translate. Called once by the loop."""
+
     @abstractmethod
     def synthetic_from_real(self, real: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
         """Translate, without gradients and the same every time.

@@ -20,6 +20,7 @@ from styletransfer.settings import TranslatorParameters
 from styletransfer.translator import Translator
 
 SIDE_PX = 32
+SAMPLING = {"batch": 2, "patch_px": None, "mirror": True, "turn_deg": 0.0, "zoom": 0.0, "augmentation": "none"}
 PAIRED = {
     "generator": {"widths": (4, 8), "normalization": "none"},
     "channels_last": False,
@@ -166,6 +167,7 @@ def toy_parameters(method: str = "toy", settings=None, subset=None, sampling=Non
     how = {
         "steps": 12,
         "warmup_steps": 3,
+        "settle_at": 0.5,
         "precision": "32",
         "processes": 1,
         "prefetch": 0,
@@ -180,7 +182,7 @@ def toy_parameters(method: str = "toy", settings=None, subset=None, sampling=Non
             "method": method,
             "settings": told | (settings or {}),
             "subset": {"donors": None, "pairs": None} | (subset or {}),
-            "sampling": {"batch": 2, "patch_px": None, "mirror": True, "augmentation": "none"} | (sampling or {}),
+            "sampling": SAMPLING | (sampling or {}),
             "training": how | training,
         }
     )

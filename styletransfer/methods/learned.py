@@ -73,6 +73,7 @@ class Learned(Translator):
                 use_channels_last(network)
         self.average = average_of(self.generators[TRANSLATING], settings.optimizer.ema_decay)
         self.optimizers: dict[str, tuple[Optimizer, ...]] = {}
+        self.is_settled = False
         self.fabric: Any = None
 
     @property
@@ -116,6 +117,18 @@ class Learned(Translator):
             set_learning_rate(optimizers, share)
         for network in self._networks.values():
             network.train()
+            if self.is_settled:
+                for module in network.modules():
+                    if isinstance(module, nn.BatchNorm2d):
+                        module.eval()
+
+    def settle(self) -> None:
+        """Keep the statistics of batch normalization as they are.
+
+        In a step they are those of the batch, in use the same for every image; a network that learned with the first
+        alone makes images too dark or too bright with the second.
+        """
+        self.is_settled = True
 
     def scaled(self, real: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
         """Bring real line integrals to the scale of networks."""
@@ -184,6 +197,7 @@ class Learned(Translator):
     def state(self) -> dict[str, Any]:
         """Return networks, average and optimizers."""
         return {
+            "is_settled": self.is_settled,
             "networks": {name: network.state_dict() for name, network in self._networks.items()},
             "average": self.average.state_dict(),
             "optimizers": {
@@ -194,6 +208,7 @@ class Learned(Translator):
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state` returned; after :meth:`set_up`."""
+        self.is_settled = bool(state["is_settled"])
         for name, network in self._networks.items():
             network.load_state_dict(state["networks"][name])
         self.average.load_state_dict(state["average"])

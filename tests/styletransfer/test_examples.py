@@ -15,8 +15,10 @@ DONORS = ("anna", "bert", "carl")
 PAIRS = [toy_pair(donor, number, (48, 64)) for donor in DONORS for number in range(4)]
 
 
-def sampling(batch=4, patch_px=(16, 32), mirror=True, augmentation="none") -> SamplingSettings:
-    return SamplingSettings(batch=batch, patch_px=patch_px, mirror=mirror, augmentation=augmentation)
+def sampling(batch=4, patch_px=(16, 32), mirror=True, augmentation="none", turn_deg=0.0, zoom=0.0) -> SamplingSettings:
+    return SamplingSettings(
+        batch=batch, patch_px=patch_px, mirror=mirror, turn_deg=turn_deg, zoom=zoom, augmentation=augmentation
+    )
 
 
 def source_of(patch: np.ndarray, kind: str, pairs=PAIRS):
@@ -154,3 +156,36 @@ def test_only_the_real_image_is_augmented():
 def test_bad_input(pairs, told, processes, words):
     with pytest.raises(InputError, match=words):
         draw_batch(pairs, told, "pairs", 1, 0, 0, processes)
+
+
+def _smooth_pair():
+    """Two images that say the same of every place, and a beam that missed a corner."""
+    v, u = np.mgrid[:64, :64].astype(np.float32)
+    synthetic = np.exp(-((u - 40) ** 2 + (v - 24) ** 2) / 60).astype(np.float32)
+    field = (u + v) > 30
+    real = np.where(field, 2 + 3 * synthetic, 0).astype(np.float32)
+    return replace(toy_pair("anna", 0, (64, 64)), real=real, synthetic=synthetic, field=field)
+
+
+def test_turned_and_zoomed_images_of_a_pair_stay_on_each_other():
+    told = sampling(batch=4, patch_px=None, mirror=False, turn_deg=20.0, zoom=0.2)
+    pair = _smooth_pair()
+    batch = draw_batch([pair], told, "pairs", 1, 0)
+    inside = batch.field
+    assert float((batch.real - (2 + 3 * batch.synthetic))[inside].abs().max()) < 1e-4
+    assert not batch.real[~inside].any()
+    # Not where it was, and not four times the same way.
+    tops = {int(image.argmax()) for image in batch.synthetic}
+    assert len(tops) > 1
+
+
+def test_a_half_turn_about_the_middle_is_exact():
+    told = sampling(batch=1, patch_px=None, mirror=False, turn_deg=180.0)
+    pair = _smooth_pair()
+    turns = [draw_batch([pair], told, "pairs", 1, step).synthetic[0, 0].numpy() for step in range(40)]
+    tip = (24, 40)
+    middle = 31.5
+    for image in turns:
+        v, u = np.unravel_index(int(image.argmax()), image.shape)
+        # It stays as far from the middle as it was, to the grid's half pixel.
+        assert abs(np.hypot(v - middle, u - middle) - np.hypot(tip[0] - middle, tip[1] - middle)) < 1.0
