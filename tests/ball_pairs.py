@@ -20,7 +20,9 @@ from protocols.pairset import PairedSession, write_pairset
 
 VIEWS = ("ap-00", "lat-left", "obl-left", "obl-right")
 SHAPE, SPACING_MM = (30, 24, 24), 2.0
-TISSUE = 9.0
+TISSUE = 0.9
+# Line integrals a millimeter of bone.
+BONE = 0.1
 
 
 def ball_volume() -> tuple[Volume, np.ndarray]:
@@ -59,11 +61,11 @@ def write_ball_session(folder, name, donor, split, group="flat-panel", tissue=TI
     write_cameras(pairs / "cameras.json", cameras)
     rows = []
     for view, camera in cameras.items():
-        bone = hull_network.radiograph(camera).pixels
+        bone = BONE * hull_network.radiograph(camera).pixels
         v, u = np.mgrid[: camera.height, : camera.width]
         field = np.hypot(v - camera.height / 2, u - camera.width / 2) < 0.49 * min(camera.height, camera.width)
-        shadow = tissue * (np.abs(v - camera.height / 2) < 12) + 0.02 * u
-        real = np.where(field, 0.8 * bone + shadow.astype(np.float32) + 0.5, 0).astype(np.float32)
+        shadow = tissue * (np.abs(v - camera.height / 2) < 12) + 0.002 * u
+        real = np.where(field, 0.8 * bone + shadow.astype(np.float32) + 0.05, 0).astype(np.float32)
         hashes = {}
         for kind, pixels in (("real", real), ("drr_bone", bone)):
             hashes[kind] = write_image(pairs / image_path(kind, view), pixels)
