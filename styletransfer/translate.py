@@ -3,8 +3,8 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -99,6 +99,7 @@ def translate_folder(
     model: Path,
     images: Path,
     out: Path,
+    names: Sequence[str] | None = None,
     open_field: float | None = None,
     disagreement: bool = False,
     precision: str = "auto",
@@ -107,7 +108,7 @@ def translate_folder(
     force: bool = False,
     on_image: Callable[[TranslatedImage, int], None] = lambda image, total: None,
 ) -> Translation:
-    """Translate all images of a folder; those that are up to date are kept, those whose real image is gone removed.
+    """Translate the images of a folder; those that are up to date are kept, those whose real image is gone removed.
 
     Writes ``<out>/<name>.tif`` (float32 line integrals), ``cameras.json`` where there is one beside the images,
     ``translation.json``, and ``disagreement/<name>.tif`` if asked for.
@@ -116,6 +117,7 @@ def translate_folder(
         model: ``<name>.safetensors`` with its JSON beside it.
         images: Folder with ``<name>.tif``, or with a folder ``real`` or ``images`` of them, as pairs and renders have.
         out: Folder to write; it may not be the images' own.
+        names: Of the images that are translated, without suffix; None for all.
         open_field: I0 of images that are counts; None for line integrals.
         disagreement: Write maps of where the translator is unsure.
         precision: ``auto``, ``32`` or ``bf16``.
@@ -129,7 +131,7 @@ def translate_folder(
             translation wrote.
     """
     chosen = choose_precision(precision, device)
-    found = find_images(images)
+    found = find_images(images) if names is None else _only(find_images(images), names)
     if out.resolve() in (images.resolve(), found.folder.resolve()):
         raise InputError(out, "the folder of the real images", "another folder: real images are never overwritten")
     translator, spec = load_translator(model, device)
@@ -245,6 +247,14 @@ class _Run:
         planned = {"planned": list(self.found.names), "translated": entries}
         write_json(self.out / RECORD_NAME, self.record | planned)
         self.noted_s = time.monotonic()
+
+
+def _only(found: ImageFolder, names: Sequence[str]) -> ImageFolder:
+    missing = sorted(set(names) - set(found.names))
+    if missing or not names:
+        raise InputError(found.folder, f"no image {', '.join(missing)}", "the images that are asked for")
+    cameras = {name: camera for name, camera in found.cameras.items() if name in names}
+    return replace(found, names=tuple(sorted(names)), cameras=cameras)
 
 
 def _scored(

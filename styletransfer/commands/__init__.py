@@ -2,6 +2,7 @@
 
 import typer
 
+from styletransfer.commands.evaluate import evaluate
 from styletransfer.commands.train import train
 from styletransfer.commands.translate import translate
 
@@ -9,3 +10,4 @@ __all__ = ["translate", "translator"]
 
 translator = typer.Typer(help="Train and judge translators from real X-rays to DRRs.", no_args_is_help=True)
 translator.command("train")(train)
+translator.command("evaluate")(evaluate)

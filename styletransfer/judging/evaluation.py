@@ -66,13 +66,13 @@ def judge_translators(
     close_up = parameters.pictures.close_up
     if not models or (close_up is not None and close_up not in models):
         raise InputError("translators", ", ".join(models) or "none", f"at least one, {close_up or 'any'} among them")
-    held = [hold(sessions, split) for split in parameters.splits]
+    held = [hold(sessions, split, parameters.exposures) for split in parameters.splits]
     tables, records = [], {}
     for name, path in models.items():
         translator, spec = load_translator(path, device)
         for one in held:
             check_apart(name, spec, one)
-        done = {}
+        done: dict[str, TranslatedImage] = {}
         for one in held:
             done |= _translated(path, one, parameters, out_images / name, device)
         on_done(f"{name}: translated")
@@ -107,11 +107,12 @@ def judge_translators(
 def _translated(
     path: Path, held: HeldOut, parameters: JudgingParameters, images: Path, device: str
 ) -> dict[str, TranslatedImage]:
-    """Translate all sessions of a split; returns what is known of each image, by pair."""
+    """Translate the judged exposures of a split; returns what is known of each image, by pair."""
 
     def work(session: PairedSession) -> Translation:
         out = images / session.acquisition_id
-        return translate_folder(path, session.pairs, out, precision=parameters.precision, device=device)
+        names = held.exposures(session.acquisition_id)
+        return translate_folder(path, session.pairs, out, names, precision=parameters.precision, device=device)
 
     with ThreadPoolExecutor(parameters.workers) as pool:
         made = list(pool.map(work, held.sessions))

@@ -23,7 +23,7 @@ class HeldOut:
         sessions: Of its donors.
         source: The pairs of all its sessions.
         mm_per_px: Size of each pair's pixels in the middle of the patient.
-        numbers: Of each session's pairs in ``source``, by acquisition.
+        numbers: Of each session's pairs in ``source`` that are judged, by acquisition.
     """
 
     split: JudgedSplit
@@ -40,22 +40,35 @@ class HeldOut:
             chosen += [numbers[place] for place in spread_evenly(len(numbers), wanted)] if wanted else []
         return chosen
 
+    def exposures(self, acquisition_id: str) -> list[str]:
+        """Name the exposures of a session that are judged."""
+        return [self.source.places[number].exposure_id for number in self.numbers[acquisition_id]]
+
     @property
     def groups(self) -> tuple[str, ...]:
         """Groups of sessions, in the order of the set."""
         return tuple(dict.fromkeys(place.group for place in self.source.places))
 
 
-def hold(sessions: Sequence[PairedSession], split: JudgedSplit) -> HeldOut:
+def hold(sessions: Sequence[PairedSession], split: JudgedSplit, exposures: Sequence[str] | None = None) -> HeldOut:
     """List the pairs of one split that may be judged on.
 
+    Args:
+        sessions: Of a pair set.
+        split: Which.
+        exposures: Ids of those that are judged; None for all.
+
     Raises:
-        InputError: As :func:`styletransfer.images.open_pairs`.
+        InputError: As :func:`styletransfer.images.open_pairs`, or a session without any of the exposures.
     """
     source = open_pairs(sessions, split, purpose="evaluation")
-    numbers: dict[str, tuple[int, ...]] = {}
+    numbers: dict[str, tuple[int, ...]] = {place.acquisition_id: () for place in source.places}
     for number, place in enumerate(source.places):
-        numbers[place.acquisition_id] = (*numbers.get(place.acquisition_id, ()), number)
+        if exposures is None or place.exposure_id in exposures:
+            numbers[place.acquisition_id] = (*numbers[place.acquisition_id], number)
+    empty = next((acquisition_id for acquisition_id, some in numbers.items() if not some), None)
+    if empty is not None:
+        raise InputError(f"session {empty}", f"none of the exposures {', '.join(exposures or ())}", "at least one")
     sizes_mm = tuple(float(np.mean(sizes)) for sizes in pixel_sizes_mm(source))
     return HeldOut(split, tuple(sessions_of(sessions, split)), source, sizes_mm, numbers)
 

@@ -111,12 +111,12 @@ def edge_overlay(row: CloseUp) -> Float32[np.ndarray, "h w 3"]:
     """Lay the edges of the translated image and of the DRR over the dimmed DRR; red, green, blue from 0 to 1."""
     pair = row.pair
     sigma = max(SMOOTHING_MM / row.mm_per_px, 0.8)
-    strong = np.quantile(_gradients(pair.synthetic, sigma)[pair.field], _EDGE_QUANTILES)
+    low, high = np.quantile(_gradients(pair.synthetic, sigma)[pair.field], _EDGE_QUANTILES)
     dimmed = 0.45 * np.clip(pair.synthetic / _top(pair.synthetic), 0, 1)
     shown = np.repeat(dimmed[..., None], 3, axis=2).astype(np.float32)
     # The DRR's edges are drawn last: where both agree, the picture is blue.
     for pixels, color in ((row.translated, _TRANSLATED_COLOR), (pair.synthetic, _REFERENCE_COLOR)):
-        edges = canny(pixels, sigma, *strong, mask=pair.field)
+        edges = canny(pixels, sigma, low, high, mask=pair.field)
         shown[edges] = color
     return shown
 

@@ -36,7 +36,8 @@ class JudgingParameters(Parameters):
 
     Args:
         splits: Whose donors; the first one makes the numbers by group, the pictures, and what is said of trust.
-        scored_pairs: How many pairs of each session are scored, spread evenly; null for all. All are translated.
+        exposures: Which of each session are translated and judged, as far as it has them; null for all.
+        scored_pairs: How many pairs of each session are scored, spread evenly; null for all.
         disagreement_pairs: On how many pairs of each session it is measured whether disagreement foretells error; 0
             leaves it out.
         precision: Of translating: ``32``, ``bf16``, or ``auto`` for what the machine does fast.
@@ -46,6 +47,7 @@ class JudgingParameters(Parameters):
     """
 
     splits: tuple[JudgedSplit, ...] = Field(min_length=1)
+    exposures: tuple[str, ...] | None
     scored_pairs: PositiveInt | None
     disagreement_pairs: int = Field(ge=0)
     precision: Literal["auto", "32", "bf16"]

@@ -34,8 +34,9 @@ def domain_rates(held: HeldOut, translated: Mapping[str, TranslatedImage]) -> di
         if the model does not know what its training images look like.
     """
     rates: dict[str, Any] = {}
+    judged = [place for place in held.source.places if place.pair_id in translated]
     for group in held.groups:
-        chosen = [translated[place.pair_id] for place in held.source.places if place.group == group]
+        chosen = [translated[place.pair_id] for place in judged if place.group == group]
         distances = [one.distance for one in chosen if one.distance is not None]
         if len(distances) < len(chosen):
             return None

@@ -30,6 +30,7 @@ from styletransfer.weights import build_translator, save_translator
 BOOTSTRAP = {"resamples": 200, "confidence": 0.9, "seed": 1}
 SECTION = {
     "splits": ["test", "validation"],
+    "exposures": None,
     "scored_pairs": 3,
     "disagreement_pairs": 2,
     "precision": "32",
@@ -86,6 +87,16 @@ def test_every_pair_is_translated_and_some_are_scored(material):
     table = pd.read_csv(material.folder / "results" / "scores.csv")
     assert len(table) == 2 * 4 * 3
     assert set(table["split"]) == {"test", "validation"}
+
+
+def test_chosen_exposures_alone_are_judged(material, tmp_path):
+    chosen = material.parameters.model_copy(update={"exposures": VIEWS[:1], "splits": ("validation",)})
+    judge_translators(
+        material.sessions, {"none": material.models["none"]}, chosen, tmp_path / "images", tmp_path / "out"
+    )
+    assert [path.name for path in sorted((tmp_path / "images").rglob("*.tif"))] == [f"{VIEWS[0]}.tif"]
+    with pytest.raises(InputError, match="none of the exposures never-seen"):
+        hold(material.sessions, "test", ["never-seen"])
 
 
 def test_bone_that_moved_is_measured_in_mm(material):
@@ -186,7 +197,7 @@ def test_intervals_draw_donors():
 def command(*words):
     app = typer.Typer()
     app.command()(evaluate)
-    return CliRunner().invoke(app, [str(word) for word in words])
+    return CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200"})
 
 
 def test_the_command(material, tmp_path):
