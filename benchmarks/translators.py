@@ -98,9 +98,9 @@ def reconstructed(
     device: str,
 ) -> float:
     """Mean union F1 of an unchanged network on the held-out sessions, seen by translated images or by DRRs."""
+    from reconstruction.adaptation.translations import CEILING_KIND, TranslationParameters, load_session
     from reconstruction.judging.evaluation import UNION, predicted_masks
     from reconstruction.judging.prediction import network_predictor
-    from reconstruction.judging.translations import CEILING_KIND, TranslationParameters, load_session
     from reconstruction.loading import read_case_radiographs
     from reconstruction.metrics import WHOLE, judge
     from reconstruction.weights import load_model

@@ -14,6 +14,9 @@ from drrkit.radiograph import Radiograph
 # pixels are noise. In an image without air it is too low, and all line integrals are too small by one constant.
 OPEN_FIELD_QUANTILE = 0.995
 
+# Where a detector clips, its brightest pixels are about so many times those that automatic exposure looks at.
+_BRIGHTEST_OF_MEDIAN = 4.0
+
 # Counts below this become it: no logarithm of nothing. One count is the smallest that a detector tells from none.
 LOWEST_COUNT = 1.0
 
@@ -87,7 +90,12 @@ def field_of_view(
     if intensity.domain != "intensity":
         raise InputError("radiograph domain", intensity.domain, "intensity")
     smooth = ndimage.median_filter(intensity.pixels, size=5)
-    lit = smooth > max(darkest_fraction * float(np.quantile(smooth, OPEN_FIELD_QUANTILE)), LOWEST_COUNT)
+    brightest = float(np.quantile(smooth, OPEN_FIELD_QUANTILE))
+    lit = smooth > max(darkest_fraction * brightest, LOWEST_COUNT)
+    if lit.any():
+        # Raw frames of many bits leave the open beam unclipped, far above all that the patient lets through.
+        brightest = min(brightest, _BRIGHTEST_OF_MEDIAN * float(np.median(smooth[lit])))
+        lit = smooth > max(darkest_fraction * brightest, LOWEST_COUNT)
     # Specks go; beyond the border the field goes on, or its corners would go with them.
     lit = ndimage.binary_opening(np.pad(lit, 4, mode="edge"), iterations=2)[4:-4, 4:-4]
     if not lit.any():

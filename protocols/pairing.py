@@ -39,7 +39,7 @@ from protocols.pairs import (
 from protocols.ratings import Rating
 
 # Raise when the pairs change though no input did: it makes every pair anew.
-PAIRING_VERSION = "drrkit-pair/1"
+PAIRING_VERSION = "drrkit-pair/2"
 
 
 class PairSettings(Parameters):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from drrkit.parameters import read_parameters
 from protocols.pairset import read_pairset
-from reconstruction.judging.translation_summary import read_translator_records
-from reconstruction.judging.translations import TranslationParameters, judge_translations
+from reconstruction.adaptation.summary import read_translator_records
+from reconstruction.adaptation.translations import TranslationParameters, judge_translations
 
 PAIRS = Path("data/rehearse")
 IMAGES = Path("data/translate")

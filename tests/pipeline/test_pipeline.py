@@ -71,6 +71,7 @@ def test_one_line_adds_an_acquisition_and_touches_no_other():
         "calibrate": f"${{{ITEMS}}}",
         "pair": f"${{{ITEMS}}}",
         "reconstructor": "${reconstructor.models}",
+        "translator": "${translator.models}",
     }
     for name in ("calibrate", "pair"):
         assert "${item}" in PIPELINE[name]["deps"]
@@ -78,7 +79,11 @@ def test_one_line_adds_an_acquisition_and_touches_no_other():
     # Each simulated session depends on its own entry alone.
     assert PIPELINE["simulate"]["params"] == ["simulate.sessions.${key}"]
     # And each network on its own parameters.
-    assert PIPELINE["reconstructor"]["params"] == ["reconstructor.models.${key}"]
+    for name in ("reconstructor", "translator"):
+        assert PIPELINE[name]["params"] == [f"{name}.models.${{key}}"]
+    # What judges translators judges all of them.
+    judged = {dep for dep in PIPELINE["translate"]["deps"] if dep.startswith("models/")}
+    assert judged == {f"models/translator/{name}" for name in PARAMS["translator"]["models"]}
     for acquisition_id, folder in PARAMS[ITEMS].items():
         assert Path(folder).name == acquisition_id
         assert Path(folder).parent in (Path("data/simulate"), Path("data/raw"))

@@ -60,3 +60,15 @@ def test_the_field_of_view_is_what_blades_and_rim_left_open():
     assert (field & open_area).sum() > 0.9 * open_area.sum()
     with pytest.raises(InputError, match="intensity"):
         field_of_view(Radiograph(gradient(), "line_integral"))
+
+
+def test_a_dense_patient_beside_an_unclipped_beam_is_still_in_the_field():
+    # Raw frames of 16 bits: the open beam beside the patient is a thousand times what the pelvis lets through.
+    rows, columns = np.mgrid[:200, :180]
+    patient = np.where(columns < 130, 4.0 + 2.5 * (columns < 60) * (rows > 120), 0.0)
+    counts = (60_000 * np.exp(-patient) + 20).astype(np.float32)
+    assert field_of_view(Radiograph(counts, "intensity")).all()
+    blades = np.where(rows < 40, np.float32(3), counts)
+    field = field_of_view(Radiograph(blades, "intensity"))
+    assert not field[:40].any()
+    assert field[44:].mean() > 0.98

@@ -13,10 +13,10 @@ from ball_pairs import VIEWS, write_ball_set
 from drrkit.errors import InputError
 from drrkit.io.store import read_image, write_image, write_json
 from drrkit.phantom.anatomy import REGION_CODES
-from reconstruction.judging.regions import region_f1
+from reconstruction.adaptation.regions import region_f1
+from reconstruction.adaptation.summary import TranslatorRecord, gap_closed, read_translator_records
+from reconstruction.adaptation.translations import TranslationParameters, judge_translations
 from reconstruction.judging.summary import BootstrapParameters
-from reconstruction.judging.translation_summary import TranslatorRecord, gap_closed, read_translator_records
-from reconstruction.judging.translations import TranslationParameters, judge_translations
 from reconstruction.metrics import f1_score, prepare_truth
 from reconstruction.stages import translation
 

@@ -19,14 +19,9 @@ from drrkit.io.store import content_sha256, read_cameras, write_json
 from drrkit.parameters import Parameters
 from protocols.pairs import image_path
 from protocols.pairset import PairedSession, sessions_of
-from reconstruction.judging.evaluation import UNION, EvaluationCase, Row, load_evaluation_case, predicted_masks
-from reconstruction.judging.pictures import write_reconstruction
-from reconstruction.judging.prediction import Predictor, network_predictor
-from reconstruction.judging.regions import region_f1
-from reconstruction.judging.results import SUMMARY_NAME, SUMMARY_TABLE_NAME, write_table
-from reconstruction.judging.summary import BootstrapParameters
-from reconstruction.judging.translation_plots import write_translation_plots
-from reconstruction.judging.translation_summary import (
+from reconstruction.adaptation.plots import write_translation_plots
+from reconstruction.adaptation.regions import region_f1
+from reconstruction.adaptation.summary import (
     CEILING,
     SOURCE,
     TranslatorRecord,
@@ -34,6 +29,11 @@ from reconstruction.judging.translation_summary import (
     summary_of,
     translation_means,
 )
+from reconstruction.judging.evaluation import UNION, EvaluationCase, Row, load_evaluation_case, predicted_masks
+from reconstruction.judging.pictures import write_reconstruction
+from reconstruction.judging.prediction import Predictor, network_predictor
+from reconstruction.judging.results import SUMMARY_NAME, SUMMARY_TABLE_NAME, write_table
+from reconstruction.judging.summary import BootstrapParameters
 from reconstruction.judging.viewplan import VIEW_ORDER, matched_views, views_for
 from reconstruction.loading import read_case_radiographs
 from reconstruction.metrics import METRICS, WHOLE, judge

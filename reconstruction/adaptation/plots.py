@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reconstruction.adaptation.summary import CEILING, SOURCE, TranslatorRecord
 from reconstruction.judging.evaluation import UNION
 from reconstruction.judging.plots import COLORS, INK, write_png
-from reconstruction.judging.translation_summary import CEILING, SOURCE, TranslatorRecord
 from reconstruction.metrics import WHOLE
 
 _GRAY = "#9a9a9a"
@@ -29,8 +29,8 @@ def write_translation_plots(
 
     Args:
         folder: Where.
-        means: Of :func:`reconstruction.judging.translation_summary.translation_means`.
-        summary: Of :func:`reconstruction.judging.translation_summary.summary_of`.
+        means: Of :func:`reconstruction.adaptation.summary.translation_means`.
+        summary: Of :func:`reconstruction.adaptation.summary.summary_of`.
         translators: What is known of each.
         best: The translator of the headlines.
         shown: Number of views, group of the known device, group of the unseen one or None.
