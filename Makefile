@@ -23,7 +23,7 @@ $(VENV)/.synced: requirements.lock pyproject.toml
 
 repro: setup  ## rebuild datasets, models and tables (dvc repro)
 	dvc repro --quiet
-	@echo "done: data/render, data/pair, models/reconstructor; tables and pictures in results, headlines in results/reconstruction/summary.json"
+	@echo "done: data/render, data/pair, models; tables and pictures in results, headlines in results/reconstruction/summary.json and results/translation/summary.json"
 
 test: setup  ## run the tests
 	pytest -n auto
@@ -47,5 +47,5 @@ lock: setup  ## write requirements.lock anew from pyproject.toml
 	$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
 clean:  ## remove made data and caches, not the environment, not results/, not real acquisitions
-	rm -rf data/sample data/phantom data/cohort data/render data/simulate/sim-* data/truth/sim-* data/calibrate/sim-* data/pair/sim-* data/spines data/anatomy models/*/* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf data/sample data/phantom data/cohort data/render data/simulate/sim-* data/truth/sim-* data/calibrate/sim-* data/pair/sim-* data/spines data/anatomy data/rehearse data/translate models/*/* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from styletransfer.commands.progress import line_console, step_bar
+from drrkit.console import line_console
+from styletransfer.commands.progress import step_bar
 
 if TYPE_CHECKING:
     from styletransfer.training_job import TrainingResult

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from styletransfer.commands.progress import image_bar, line_console
+from drrkit.console import line_console
+from styletransfer.commands.progress import image_bar
 
 if TYPE_CHECKING:
     from styletransfer.translate import TranslatedImage

@@ -10,6 +10,7 @@ import yaml
 from rich.console import Console
 from typer.testing import CliRunner
 
+from drrkit import console
 from drrkit.errors import InputError
 from protocols.pairset import write_pairset
 from styletransfer import registry
@@ -90,10 +91,10 @@ def test_a_set_that_is_none_is_refused(place):
 def told(monkeypatch, capsys, times_s) -> list[str]:
     """Report a step at each of these times, where no terminal is; return the lines."""
     clock = iter(times_s)
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    bar = progress.StepBar()
-    for number in range(1, len(times_s) + 1):
-        bar(StepReport(number, len(times_s) + 1, {"loss": 0.5}, 90.0, {}))
+    monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with progress.step_bar() as bar:
+        for number in range(1, len(times_s) + 1):
+            bar(StepReport(number, len(times_s) + 1, {"loss": 0.5}, 90.0, {}))
     return capsys.readouterr().err.splitlines()
 
 
@@ -105,8 +106,8 @@ def test_a_log_gets_one_line_a_minute(monkeypatch, capsys):
 
 def test_a_terminal_gets_a_bar(monkeypatch):
     screen = io.StringIO()
-    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=SimpleNamespace(isatty=lambda: True)))
-    monkeypatch.setattr(progress, "line_console", lambda: Console(file=screen, force_terminal=True, width=120))
+    monkeypatch.setattr(console, "sys", SimpleNamespace(stderr=SimpleNamespace(isatty=lambda: True)))
+    monkeypatch.setattr(console, "line_console", lambda: Console(file=screen, force_terminal=True, width=120))
     with progress.step_bar() as bar:
         bar(StepReport(3, 7, {}, 61.0, {"psnr_db": 21.04}))
         assert bar.bar is not None
