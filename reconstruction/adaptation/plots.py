@@ -115,12 +115,16 @@ def _write_regions(path: Path, summary: Mapping[str, Any], best: str, kind: str)
 def _write_amounts(path: Path, summary: Mapping[str, Any], kind: str) -> None:
     gap = f"gap_closed_views{summary['views']}"
     table = pd.DataFrame(summary["study"]).dropna(subset=[gap])
-    figure = Figure(figsize=(6.4, 4.3), layout="constrained")
+    figure = Figure(figsize=(8.6, 4.5), layout="constrained")
     axis = figure.subplots()
-    for number, (method, rows) in enumerate(table.groupby("method", sort=True)):
+    # Models of one series are named alike but for a number: paired-donors-4, paired-donors-8. Others trained otherwise.
+    series = table["model"].str.replace(r"-\d+$", "", regex=True)
+    for number, (name, rows) in enumerate(table.groupby(series, sort=True)):
         ordered = rows.sort_values("train_pairs")
         color = COLORS[number % len(COLORS)]
-        axis.plot(ordered["train_pairs"], 100 * ordered[gap], marker="o", color=color, label=str(method))
+        seconds = ordered["train_seconds"].median()
+        label = str(name) if np.isnan(seconds) else f"{name} ({seconds:.0f} s)"
+        axis.plot(ordered["train_pairs"], 100 * ordered[gap], marker="o", color=color, label=label)
         for row in ordered.to_dict("records"):
             donors = f"{row['train_donors']} donor{'' if row['train_donors'] == 1 else 's'}"
             axis.annotate(donors, (row["train_pairs"], 100 * row[gap]), (3, 5), textcoords="offset points", fontsize=8)
