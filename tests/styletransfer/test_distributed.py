@@ -32,7 +32,8 @@ def test_two_processes_with_half_a_batch_give_the_weights_of_one(tmp_path):
     two = train(sessions, toy_parameters("paired", settings=exact, processes=2, prefetch=1), tmp_path / "two")
     assert farthest(two, one) < 5e-4
     assert two.losses == pytest.approx(one.losses, rel=1e-3)
-    assert two.scores == pytest.approx(one.scores, rel=1e-3)
+    # Scores near 0 (a correlation of nothing learned yet) have no relative accuracy.
+    assert two.scores == pytest.approx(one.scores, rel=1e-3, abs=1e-3)
     assert sorted(path.name for path in (tmp_path / "two").iterdir() if path.name != ".lock") == [
         "metrics",
         "model.json",
