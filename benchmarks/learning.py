@@ -15,7 +15,7 @@ from reconstruction.learning.lessons import LearningParameters, train_on_cases
 from reconstruction.networks.fusion import FUSIONS
 
 CASES = Path("data/spines")
-SECTION = "reconstructor.models.lumbar"
+SECTION = "pretrain.models.lumbar"
 # What differs from the section: of the network's settings, and of the training.
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     **{fusion: ({"fusion": fusion}, {}) for fusion in FUSIONS},

@@ -42,7 +42,7 @@ ANGLES_DEG = (0.0, 90.0, 45.0, -45.0, 22.5, -22.5, 67.5, -67.5)
 ROOT = Path(__file__).parents[1]
 # Where the parameters of each size stand.
 SIZES = {
-    "laptop": ("reconstructor.models.lumbar", ROOT / "params.yaml"),
+    "laptop": ("pretrain.models.lumbar", ROOT / "params.yaml"),
     "paper": ("lumbar", ROOT / "reconstruction" / "configs" / "paper.yaml"),
 }
 # name -> backend, precision, device

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-MODEL = Path("models/translator/paired/model.safetensors")
+MODEL = Path("models/train_translator/paired/model.safetensors")
 PAIRS = Path("data/rehearse")
 
 

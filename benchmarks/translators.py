@@ -1,7 +1,7 @@
 """Translators side by side: the same pairs, seed and seconds of training; how near their images come to the DRRs.
 
 python benchmarks/translators.py [NAME ...] [--seconds S] [--split validation|test] needs data/rehearse (make repro).
-Names are those of translator.models in params.yaml. Steps are as many as fit into the seconds, and learning rates fall
+Names are those of train_translator.models in params.yaml. Steps are as many as fit into the seconds, and learning rates fall
 over them; reading pairs for the first time counts, validation does not. What learns nothing sees each pair once.
 """
 
@@ -146,7 +146,7 @@ def print_table(rows: Mapping[str, Mapping[str, float]], ceiling: float | None) 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="of translator.models; all if none is given")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of train_translator.models; all if none is given")
     parser.add_argument("--pairset", type=Path, default=PAIRSET, metavar="FILE")
     parser.add_argument("--config", type=Path, default=Path("params.yaml"), metavar="FILE")
     parser.add_argument("--seconds", type=float, default=300.0, help="of training, of each one that learns")

@@ -21,7 +21,7 @@ Model = TypeVar("Model", bound=Parameters)
 
 
 def read_parameters(section: str, model: type[Model], path: Path = PARAMETERS_PATH) -> Model:
-    """Read one section of params.yaml; dots lead into sections of sections, as ``reconstructor.models.lumbar``.
+    """Read one section of params.yaml; dots lead into sections of sections, as ``pretrain.models.lumbar``.
 
     Raises:
         InputError: No such file or section, a name that the model lacks, a value of the wrong kind.

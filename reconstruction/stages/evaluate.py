@@ -10,7 +10,7 @@ from reconstruction.cases import read_cases
 from reconstruction.judging.judge import JudgingParameters, judge_model
 
 CASES = Path("data/spines")
-MODEL = Path("models/reconstructor/lumbar/model.safetensors")
+MODEL = Path("models/pretrain/lumbar/model.safetensors")
 OUT = Path("results/evaluate")
 
 

@@ -17,7 +17,7 @@ from reconstruction.judging.results import TABLE_NAME
 
 SPINES = Path("data/spines")
 ANATOMY = Path("data/anatomy")
-MODELS = Path("models/reconstructor")
+MODELS = Path("models/pretrain")
 LUMBAR = Path("results/evaluate/summary.json")
 OUT = Path("results/reconstruction")
 

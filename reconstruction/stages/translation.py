@@ -13,7 +13,7 @@ from reconstruction.adaptation.translations import TranslationParameters, judge_
 PAIRS = Path("data/rehearse")
 IMAGES = Path("data/translate")
 TRANSLATORS = Path("results/translate/summary.json")
-MODEL = Path("models/reconstructor/lumbar/model.safetensors")
+MODEL = Path("models/pretrain/lumbar/model.safetensors")
 OUT = Path("results/translation")
 
 

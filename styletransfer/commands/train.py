@@ -25,7 +25,7 @@ def train(
     ] = Path("params.yaml"),
     section: Annotated[
         str, typer.Option(help="Section of that file.", metavar="NAME", rich_help_panel=_what)
-    ] = "translator.models.paired",
+    ] = "train_translator.models.paired",
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1.", rich_help_panel=_how)] = "cpu",
     resume: Annotated[
         bool,

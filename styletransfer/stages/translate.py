@@ -12,7 +12,7 @@ from styletransfer.judging.evaluation import judge_translators
 from styletransfer.judging.settings import JudgingParameters
 
 PAIRS = Path("data/rehearse")
-MODELS = Path("models/translator")
+MODELS = Path("models/train_translator")
 IMAGES = Path("data/translate")
 OUT = Path("results/translate")
 

@@ -69,7 +69,7 @@ def test_other_parameters_need_force(place):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--section", "translator.models.nobody"], "no section translator.models.nobody"),
+        (["--section", "train_translator.models.nobody"], "no section train_translator.models.nobody"),
         (["--device", "toaster"], "device: found 'toaster'"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
     ],

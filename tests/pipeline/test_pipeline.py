@@ -70,8 +70,8 @@ def test_one_line_adds_an_acquisition_and_touches_no_other():
         "simulate": "${simulate.sessions}",
         "calibrate": f"${{{ITEMS}}}",
         "pair": f"${{{ITEMS}}}",
-        "reconstructor": "${reconstructor.models}",
-        "translator": "${translator.models}",
+        "reconstructor": "${pretrain.models}",
+        "translator": "${train_translator.models}",
     }
     for name in ("calibrate", "pair"):
         assert "${item}" in PIPELINE[name]["deps"]
@@ -83,7 +83,7 @@ def test_one_line_adds_an_acquisition_and_touches_no_other():
         assert PIPELINE[name]["params"] == [f"{name}.models.${{key}}"]
     # What judges translators judges all of them.
     judged = {dep for dep in PIPELINE["translate"]["deps"] if dep.startswith("models/")}
-    assert judged == {f"models/translator/{name}" for name in PARAMS["translator"]["models"]}
+    assert judged == {f"models/train_translator/{name}" for name in PARAMS["translator"]["models"]}
     for acquisition_id, folder in PARAMS[ITEMS].items():
         assert Path(folder).name == acquisition_id
         assert Path(folder).parent in (Path("data/simulate"), Path("data/raw"))

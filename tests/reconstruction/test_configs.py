@@ -20,10 +20,10 @@ PIPELINE = Path(__file__).parents[2] / "params.yaml"
     [
         ("vertebra", CONFIGS / "paper.yaml"),
         ("lumbar", CONFIGS / "paper.yaml"),
-        ("reconstructor.models.lumbar", PIPELINE),
-        ("reconstructor.models.vertebra", PIPELINE),
-        ("reconstructor.models.kasten", PIPELINE),
-        ("reconstructor.models.permute-concat", PIPELINE),
+        ("pretrain.models.lumbar", PIPELINE),
+        ("pretrain.models.vertebra", PIPELINE),
+        ("pretrain.models.kasten", PIPELINE),
+        ("pretrain.models.permute-concat", PIPELINE),
     ],
 )
 def test_a_network_can_be_built_and_its_grid_fits(section, path):

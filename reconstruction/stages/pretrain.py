@@ -1,6 +1,6 @@
-"""Stage ``reconstructor``: the networks, one item a network, trained on the train donors of data/spines.
+"""Stage ``pretrain``: the networks, one item a network, trained on the train donors of data/spines.
 
-``python -m reconstruction.stages.reconstructor NAME`` writes models/reconstructor/NAME: weights, their description, the
+``python -m reconstruction.stages.pretrain NAME`` writes models/pretrain/NAME: weights, their description, the
 log, and what is needed to go on after a kill. No file of a test donor is opened.
 """
 
@@ -13,20 +13,20 @@ from reconstruction.cases import read_cases
 from reconstruction.learning.lessons import LearningParameters, train_on_cases
 
 CASES = Path("data/spines")
-OUT = Path("models/reconstructor")
+OUT = Path("models/pretrain")
 
 
-class ReconstructorParameters(Parameters):
+class PretrainParameters(Parameters):
     """The networks by name."""
 
     models: dict[str, LearningParameters]
 
 
 def main(name: str) -> None:
-    """Write models/reconstructor/NAME."""
-    models = read_parameters("reconstructor", ReconstructorParameters).models
+    """Write models/pretrain/NAME."""
+    models = read_parameters("pretrain", PretrainParameters).models
     if name not in models:
-        raise InputError("params.yaml, reconstructor.models", f"no {name}", " or ".join(models))
+        raise InputError("params.yaml, pretrain.models", f"no {name}", " or ".join(models))
     train_on_cases(read_cases(CASES), models[name], OUT / name)
 
 

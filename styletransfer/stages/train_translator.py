@@ -1,6 +1,6 @@
-"""Stage ``translator``: translators, one item a translator, trained on the train donors of data/rehearse (SIMULATED).
+"""Stage ``train_translator``: translators, one item a translator, trained on the train donors of data/rehearse (SIMULATED).
 
-``python -m styletransfer.stages.translator NAME`` writes models/translator/NAME: weights, their description, the log,
+``python -m styletransfer.stages.train_translator NAME`` writes models/train_translator/NAME: weights, their description, the log,
 and what is needed to go on after a kill. No file of a test donor is opened.
 """
 
@@ -14,7 +14,7 @@ from styletransfer.settings import TranslatorParameters
 from styletransfer.training import train
 
 PAIRS = Path("data/rehearse")
-OUT = Path("models/translator")
+OUT = Path("models/train_translator")
 
 
 class TranslatorsParameters(Parameters):
@@ -24,10 +24,10 @@ class TranslatorsParameters(Parameters):
 
 
 def main(name: str) -> None:
-    """Write models/translator/NAME."""
-    models = read_parameters("translator", TranslatorsParameters).models
+    """Write models/train_translator/NAME."""
+    models = read_parameters("train_translator", TranslatorsParameters).models
     if name not in models:
-        raise InputError("params.yaml, translator.models", f"no {name}", " or ".join(models))
+        raise InputError("params.yaml, train_translator.models", f"no {name}", " or ".join(models))
     train(read_pairset(PAIRS), models[name], OUT / name)
 
 
