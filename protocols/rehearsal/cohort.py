@@ -103,7 +103,14 @@ def make_session(role: Role, settings: RehearsalSettings, out: Path) -> str:
     with tempfile.TemporaryDirectory() as temporary:
         taken = Path(temporary) / role.acquisition_id
         simulate_session(
-            role.acquisition_id, role.donor_id, patient.volume, scanned.volume, settings.session(role), taken, None
+            role.acquisition_id,
+            role.donor_id,
+            patient.volume,
+            scanned.volume,
+            settings.session(role),
+            taken,
+            truth_path=None,
+            views=settings.views_of(role),
         )
         acquisition = read_acquisition(taken)
         calibration = calibrate_acquisition(acquisition, settings.calibration, workers=1)
@@ -142,6 +149,7 @@ def identity_sha256(role: Role, settings: RehearsalSettings) -> str:
         "donor": role.donor_id,
         "spacing_mm": role.group.spacing_mm,
         "session": settings.session(role).model_dump(mode="json"),
+        "exposures": [view.id for view in settings.views_of(role)],
         "calibration": settings.calibration.model_dump(mode="json"),
         "pair": settings.pair.model_dump(mode="json"),
     }

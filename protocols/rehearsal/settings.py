@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from drrkit.geometry.viewsets import View, view_set
 from drrkit.parameters import Parameters
 from drrkit.phantom.parameters import POPULATIONS
 from protocols.calibration.settings import CalibrationSettings
@@ -41,6 +42,7 @@ class RehearsalGroup(Parameters):
         relation: Whether stored pixels are linear or logarithmic in the beam.
         exposure_target: Of full scale: where automatic exposure puts the middle of the image.
         machine: Where the machine differs from the device; None for nowhere.
+        exposures: The views of the view set that are taken; None for all of them.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
@@ -58,6 +60,7 @@ class RehearsalGroup(Parameters):
     relation: Literal["LIN", "LOG"]
     exposure_target: float = Field(gt=0, le=1)
     machine: MachineChanges | None
+    exposures: tuple[str, ...] | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
     def _draws_or_borrows(self) -> Self:
@@ -99,7 +102,6 @@ class RehearsalSettings(Parameters):
 
     Args:
         views: A view set; where the C-arm means to stand.
-        every: Keep each so-manieth view.
         balls: The steel balls.
         workers: Processes; they change the time that it takes, and nothing else.
         calibration: How every session is calibrated.
@@ -108,12 +110,20 @@ class RehearsalSettings(Parameters):
     """
 
     views: str
-    every: int = Field(default=1, ge=1)
     balls: BallParameters
     workers: int = Field(ge=1)
     calibration: CalibrationSettings
     pair: PairSettings
     groups: tuple[RehearsalGroup, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _known_exposures(self) -> Self:
+        known = {view.id for view in view_set(self.views).views}
+        for group in self.groups:
+            unknown = [name for name in group.exposures or () if name not in known]
+            if unknown:
+                raise ValueError(f"group {group.name}: wanted exposures of {self.views}; found {unknown[0]}")
+        return self
 
     @model_validator(mode="after")
     def _separate_donors(self) -> Self:
@@ -150,6 +160,11 @@ class RehearsalSettings(Parameters):
             roles += [Role(group, drawn.population, seed) for seed in seeds]
         return roles
 
+    def views_of(self, role: Role) -> list[View]:
+        """List the views that one session takes."""
+        wanted = role.group.exposures
+        return [view for view in view_set(self.views).views if wanted is None or view.id in wanted]
+
     def session(self, role: Role) -> SessionSettings:
         """Say how one session is simulated; machine, table and noise of a donor's two sessions are strangers."""
         name = hashlib.sha256(role.acquisition_id.encode()).digest()
@@ -160,7 +175,7 @@ class RehearsalSettings(Parameters):
             panel_mm=group.panel_mm,
             size_px=group.size_px,
             views=self.views,
-            every=self.every,
+            every=1,
             ball_count=self.balls.count,
             ball_diameter_mm=self.balls.diameter_mm,
             ct_spacing_mm=group.ct_spacing_mm,

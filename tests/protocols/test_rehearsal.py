@@ -32,6 +32,14 @@ GROUP = {
     "relation": "LIN",
     "exposure_target": 0.25,
     "machine": None,
+    "exposures": [
+        "ap-00",
+        "lat-left",
+        "lat-right-caudal-06",
+        "obl-left",
+        "misc-left-20-caudal-15",
+        "misc-right-40-cranial-20",
+    ],
 }
 AGAIN = {
     **GROUP,
@@ -43,7 +51,6 @@ AGAIN = {
 }
 SECTION = {
     "views": "adapt-28",
-    "every": 5,
     "balls": {"count": 14, "diameter_mm": 5.0},
     "workers": 1,
     "calibration": {"least_share_pass": 0.4},
@@ -189,7 +196,8 @@ def test_workers_and_companions_change_no_session():
     hashes = [cohort.identity_sha256(one.roles()[0], one) for one in (alone, both)]
     assert hashes[0] == hashes[1]
     changed = [
-        settings(views="x23d-20"),
+        settings(views="x23d-20", groups=[GROUP | {"exposures": None}]),
+        settings(groups=[GROUP | {"exposures": ["ap-00", "lat-left"]}]),
         settings(balls={"count": 15, "diameter_mm": 5.0}),
         settings(calibration={"gate_sigmas": 4.0}),
         settings(groups=[GROUP | {"spacing_mm": 2.0}]),
@@ -215,6 +223,7 @@ def test_workers_and_companions_change_no_session():
         ([GROUP | {"first_seed": None}], "population and first_seed"),
         ([GROUP | {"population": "giants"}], "population giants"),
         ([GROUP | {"machine": {"dose": 2}}], "dose"),
+        ([GROUP | {"exposures": ["ap-00", "ap-90"]}], "exposures of adapt-28; found ap-90"),
         ([GROUP | {"name": "../x"}], "name"),
         ([], "groups"),
     ],
