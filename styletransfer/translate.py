@@ -13,13 +13,21 @@ import torch
 
 from drrkit.errors import InputError
 from drrkit.io.store import content_sha256, sole_writer, write_cameras, write_image, write_json
+from protocols.pairset import PairedSession
 from styletransfer.domain import DomainScore
 from styletransfer.imagefiles import CAMERAS_NAME, IMAGE_SUFFIX, ImageFolder, find_images
 from styletransfer.settings import Precision
 from styletransfer.tiling import translate_image
 from styletransfer.weights import load_translator, read_domain
 
-__all__ = ["TranslatedImage", "Translation", "choose_precision", "translate_folder", "translate_image"]
+__all__ = [
+    "TranslatedImage",
+    "Translation",
+    "choose_precision",
+    "translate_folder",
+    "translate_image",
+    "translate_sessions",
+]
 
 RECORD_NAME = "translation.json"
 RECORD_CONVENTION = "drrkit-translation/1"
@@ -171,6 +179,18 @@ def translate_folder(
             on_image(kept, len(found.names))
         removed = run.finish()
     return Translation(tuple(run.done.values()), removed, chosen, domain is not None)
+
+
+def translate_sessions(
+    model: Path, sessions: Sequence[PairedSession], out: Path, precision: str = "auto", device: str = "cpu"
+) -> None:
+    """Translate all real images of sessions into ``<out>/<acquisition_id>``.
+
+    Raises:
+        InputError: As :func:`translate_folder`.
+    """
+    for session in sessions:
+        translate_folder(model, session.pairs, out / session.acquisition_id, precision=precision, device=device)
 
 
 class _Run:

@@ -1,9 +1,10 @@
 """From cases to a trained network: what the commands and the stages call."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -131,10 +132,26 @@ def finetune_on_cases(
     device: str = "cpu",
     report: Report | None = None,
     on_case: Callable[[Case], None] = lambda case: None,
+    repeats: Mapping[str, int] = MappingProxyType({}),
 ) -> TrainingResult:
-    """Go on training a model on the train donors of cases; arguments as of :func:`train_on_cases`."""
-    batches, scores = _lessons(cases, read_spec(model), parameters, on_case)
-    record = _record(cases, parameters.sampling)
+    """Go on training a model on the train donors of cases.
+
+    Args:
+        model: Weights to start from.
+        cases: Train donors learn, validation donors say which weights are kept.
+        parameters: What and how.
+        out: As of :func:`reconstruction.learning.training.train`.
+        device: ``cpu``, ``cuda`` or ``cuda:1``.
+        report: Called after every row of the log.
+        on_case: Called after a case is loaded.
+        repeats: By case id, how often a case is drawn for once that others are: a few donors of one kind hold their own
+            beside many of another.
+
+    Raises:
+        InputError: As the functions that it calls.
+    """
+    batches, scores = _lessons(cases, read_spec(model), parameters, on_case, repeats)
+    record = _record(cases, parameters.sampling) | ({"repeats": dict(repeats)} if repeats else {})
     return finetune(model, batches, parameters.training, out, scores, parameters.freeze, record, device, report)
 
 
@@ -147,6 +164,7 @@ class CaseBatches:
     sampling: Sampling
     training: TrainSettings
     on_case: Callable[[Case], None] | None = None
+    repeats: Mapping[str, int] = field(default_factory=dict)
     _make: Callable[[int, int], Batch] | None = field(default=None, init=False)
 
     def __call__(self, step: int, rank: int) -> Batch:
@@ -161,8 +179,9 @@ class CaseBatches:
                     max(1, self.training.prefetch),
                     self.on_case or _nothing,
                 )
+                drawn = [case for case in loaded for _ in range(self.repeats.get(case.case.case_id, 1))]
                 of = self.training
-                self._make = make_batches(loaded, self.spec, self.sampling, of.batch, of.seed, of.processes)
+                self._make = make_batches(drawn, self.spec, self.sampling, of.batch, of.seed, of.processes)
             make = self._make
         return make(step, rank)
 
@@ -216,12 +235,13 @@ def _lessons(
     spec: ModelSpec,
     parameters: LearningParameters | FinetuneParameters,
     on_case: Callable[[Case], None],
+    repeats: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[CaseBatches, CaseScores]:
     learners, judges = of_split(cases, "train"), of_split(cases, "validation")
     shared = {case.donor_id for case in learners} & {case.donor_id for case in judges}
     if shared:
         raise InputError("cases", f"donor {min(shared)} in train and in validation", "one split a donor")
-    batches = CaseBatches(learners, spec, parameters.sampling, parameters.training, on_case)
+    batches = CaseBatches(learners, spec, parameters.sampling, parameters.training, on_case, dict(repeats))
     return batches, CaseScores(judges, spec, parameters.validation, parameters.training.seed)
 
 

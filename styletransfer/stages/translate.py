@@ -1,30 +1,52 @@
-"""Stage ``translate``: every translator on the validation and test donors of data/rehearse (SIMULATED).
+"""Stage ``translate``: translators on donors that they never saw, and their images for whoever learns from them.
 
-Writes data/translate (translated images by model and session) and results/translate (scores, summary.json, pictures).
+Writes data/translate (translated images by translator and session) and results/translate (scores, summary.json,
+pictures; of a second fold and further ones in folders of their names). Donors are those of data/sessions, SIMULATED
+until a lab has its own.
 """
 
 from pathlib import Path
 
-from drrkit.errors import InputError
-from drrkit.parameters import read_parameters
+from pydantic import Field
+
+from drrkit.accounts import run_stage
+from drrkit.parameters import Parameters, read_parameters
 from protocols.pairset import read_pairset
 from styletransfer.judging.evaluation import judge_translators
 from styletransfer.judging.settings import JudgingParameters
+from styletransfer.translate import translate_sessions
 
-PAIRS = Path("data/rehearse")
+SESSIONS = Path("data/sessions")
 MODELS = Path("models/train_translator")
 IMAGES = Path("data/translate")
 OUT = Path("results/translate")
 
 
+class FoldParameters(Parameters):
+    """Which translators are judged on the held-out donors of a fold, and which ones translate all its other donors."""
+
+    judged: tuple[str, ...] = Field(min_length=1)
+    learned_from: tuple[str, ...]
+
+
+class TranslateParameters(JudgingParameters):
+    """How translators are judged, and on which folds; the first one's results lead."""
+
+    folds: dict[str, FoldParameters] = Field(min_length=1)
+
+
 def main() -> None:
     """Write data/translate and results/translate."""
-    parameters = read_parameters("translate", JudgingParameters)
-    models = {path.parent.name: path for path in sorted(MODELS.glob("*/model.safetensors"))}
-    if not models:
-        raise InputError(MODELS, "no model", "what the stage translator wrote")
-    judge_translators(read_pairset(PAIRS), models, parameters, IMAGES, OUT)
+    parameters = read_parameters("translate", TranslateParameters)
+    for number, (fold, wanted) in enumerate(parameters.folds.items()):
+        sessions = read_pairset(SESSIONS / fold)
+        models = {name: MODELS / name / "model.safetensors" for name in wanted.judged}
+        out = OUT if number == 0 else OUT / fold
+        judge_translators(sessions, models, parameters, IMAGES, out)
+        for name in wanted.learned_from:
+            learners = [session for session in sessions if session.split != "test"]
+            translate_sessions(MODELS / name / "model.safetensors", learners, IMAGES / name, parameters.precision)
 
 
 if __name__ == "__main__":
-    main()
+    run_stage("translate", main)
