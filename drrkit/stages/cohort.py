@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from drrkit.accounts import run_stage
 from drrkit.cohort import (
     freeze_splits,
     import_cohort,
@@ -45,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_stage("cohort", main)

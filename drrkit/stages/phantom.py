@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from drrkit.accounts import run_stage
 from drrkit.errors import InputError
 from drrkit.io.ct import write_ct, write_labels
 from drrkit.io.store import write_bytes, write_json
@@ -63,4 +64,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_stage("phantom", main)

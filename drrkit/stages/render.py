@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
+from drrkit.accounts import run_stage
 from drrkit.dataset.plan import Settings, cohort_sources, make_plan
 from drrkit.dataset.rig import ViewRig, carm_with_detector
 from drrkit.dataset.run import render_dataset
@@ -57,4 +58,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_stage("render", main)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from drrkit.accounts import run_stage
 from drrkit.errors import InputError
 from drrkit.io.ct import read_volume, write_ct, write_labels
 from drrkit.parameters import Parameters, read_parameters
@@ -64,4 +65,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_stage("sample", main)

@@ -6,6 +6,7 @@
 import sys
 from pathlib import Path
 
+from drrkit.accounts import run_stage
 from drrkit.parameters import read_parameters
 from protocols.acquisition import read_acquisition
 from protocols.calibration.result import write_calibration
@@ -37,4 +38,4 @@ def main(acquisition_id: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    run_stage("calibrate", main, *sys.argv[1:3])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from drrkit.accounts import run_stage
 from drrkit.parameters import read_parameters
 from protocols.acquisition import read_acquisition
 from protocols.calibration.result import read_calibration
@@ -46,4 +47,4 @@ def main(acquisition_id: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    run_stage("pair", main, *sys.argv[1:3])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from drrkit.accounts import run_stage
 from drrkit.io.store import write_json
 from drrkit.parameters import read_parameters
 from protocols.pairs import read_pairs
@@ -36,4 +37,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_stage("rehearse", main)

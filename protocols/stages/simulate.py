@@ -7,6 +7,7 @@ really was to data/truth/SESSION.json, which no stage reads.
 import sys
 from pathlib import Path
 
+from drrkit.accounts import run_stage
 from drrkit.errors import InputError
 from drrkit.parameters import Parameters, read_parameters
 from protocols.simulation.session import simulate_phantom_session
@@ -41,4 +42,4 @@ def main(session_id: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    run_stage("simulate", main, sys.argv[1])

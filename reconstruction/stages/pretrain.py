@@ -7,6 +7,7 @@ log, and what is needed to go on after a kill. No file of a test donor is opened
 import sys
 from pathlib import Path
 
+from drrkit.accounts import run_stage
 from drrkit.errors import InputError
 from drrkit.parameters import Parameters, read_parameters
 from reconstruction.cases import read_cases
@@ -31,4 +32,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    run_stage("pretrain", main, sys.argv[1])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from drrkit.accounts import run_stage
 from drrkit.io.store import write_json
 from drrkit.parameters import Parameters, read_parameters
 from reconstruction.cases import of_split, read_cases
@@ -73,4 +74,4 @@ def _model(name: str) -> Path:
 
 
 if __name__ == "__main__":
-    main()
+    run_stage("reconstruction", main)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from drrkit.accounts import run_stage
 from drrkit.parameters import read_parameters
 from reconstruction.cases import CASES_NAME, write_cases
 from reconstruction.sets.spines import SpinesParameters, make_spines
@@ -16,4 +17,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_stage("spines", main)

@@ -5,6 +5,7 @@ Between the images as they are (source-only) and the DRRs of the same cameras (t
 
 from pathlib import Path
 
+from drrkit.accounts import run_stage
 from drrkit.parameters import read_parameters
 from protocols.pairset import read_pairset
 from reconstruction.adaptation.summary import read_translator_records
@@ -26,4 +27,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_stage("translation", main)
