@@ -103,6 +103,7 @@ class TranslatorParameters(Parameters):
         subset: How much of the train split it sees.
         sampling: What a step looks at.
         training: The loop.
+        fold: Whose train donors, for the pipeline, which has a pair set for each fold; a command is told the set.
     """
 
     method: str
@@ -110,3 +111,4 @@ class TranslatorParameters(Parameters):
     subset: SubsetSettings
     sampling: SamplingSettings
     training: TrainingSettings
+    fold: str = "frozen"

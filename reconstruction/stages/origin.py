@@ -16,7 +16,7 @@ from reconstruction.origin.settings import OriginSettings
 from reconstruction.origin.study import origin_errors
 from reconstruction.origin.training import train_origin
 
-CASES = Path("data/spines")
+CASES = Path("data/cases")
 OUT = Path("models/origin")
 ERRORS = Path("results/origin/errors.csv")
 VIEW_COUNTS = (2, 3, 4)

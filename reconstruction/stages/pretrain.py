@@ -1,4 +1,4 @@
-"""Stage ``pretrain``: the networks, one item a network, trained on the train donors of data/spines.
+"""Stage ``pretrain``: the networks, one item a network, trained on the train donors of data/cases.
 
 ``python -m reconstruction.stages.pretrain NAME`` writes models/pretrain/NAME: weights, their description, the
 log, and what is needed to go on after a kill. No file of a test donor is opened.
@@ -13,7 +13,7 @@ from drrkit.parameters import Parameters, read_parameters
 from reconstruction.cases import read_cases
 from reconstruction.learning.lessons import LearningParameters, train_on_cases
 
-CASES = Path("data/spines")
+CASES = Path("data/cases")
 OUT = Path("models/pretrain")
 
 

@@ -16,11 +16,12 @@ from reconstruction.judging.headlines import LatencyParameters, chosen, latency_
 from reconstruction.judging.judge import JudgingParameters, judge_model
 from reconstruction.judging.results import TABLE_NAME
 
-SPINES = Path("data/spines")
+CASES = Path("data/cases")
 ANATOMY = Path("data/anatomy")
-MODELS = Path("models/pretrain")
-LUMBAR = Path("results/evaluate/summary.json")
+LUMBAR = Path("models/pretrain/lumbar")
+MODELS = Path("models/counterpart")
 OUT = Path("results/reconstruction")
+WEIGHTS = "model.safetensors"
 
 HEADLINES = ("f1_views2", "f1_views3", "f1_views4", "level_f1_views4", "surface_1mm_views4", "surface_2mm_views4")
 COUNTERPARTS = ("kasten", "permute-concat")
@@ -29,8 +30,9 @@ REAL_INPUT = "bone"
 
 
 class ReconstructionParameters(Parameters):
-    """How counterparts (from two views), single vertebrae and real anatomy are judged, and how speed is measured."""
+    """How the network, its counterparts, single vertebrae and real anatomy are judged, and how speed is measured."""
 
+    lumbar: JudgingParameters
     counterparts: JudgingParameters
     vertebrae: JudgingParameters
     latency: LatencyParameters
@@ -39,17 +41,18 @@ class ReconstructionParameters(Parameters):
 def main() -> None:
     """Write results/reconstruction."""
     parameters = read_parameters("reconstruction", ReconstructionParameters)
-    spines, real = read_cases(SPINES), read_cases(ANATOMY)
-    lumbar = read_record(LUMBAR)
+    cases, real = read_cases(CASES), read_cases(ANATOMY)
+    lumbar = judge_model(LUMBAR / WEIGHTS, cases, "test", parameters.lumbar, OUT / "lumbar")
     by_counterpart = {
-        name: judge_model(_model(name), spines, "test", parameters.counterparts, OUT / name) for name in COUNTERPARTS
+        name: judge_model(MODELS / name / WEIGHTS, cases, "test", parameters.counterparts, OUT / name)
+        for name in COUNTERPARTS
     }
-    vertebrae = judge_model(_model("vertebra"), spines, "test", parameters.vertebrae, OUT / "vertebra")
-    judge_model(_model("vertebra"), real, "test", parameters.vertebrae, OUT / "anatomy")
+    vertebrae = judge_model(MODELS / "vertebra" / WEIGHTS, cases, "test", parameters.vertebrae, OUT / "vertebra")
+    judge_model(MODELS / "vertebra" / WEIGHTS, real, "test", parameters.vertebrae, OUT / "anatomy")
     scores = real_scores(pd.read_csv(OUT / "anatomy" / TABLE_NAME), max(parameters.vertebrae.view_counts))
     with tempfile.TemporaryDirectory() as folder:
-        case = of_split(spines, "test", SPINES)[0]
-        latency = latency_ms(_model("lumbar"), case, parameters.latency, Path(folder))
+        case = of_split(cases, "test", CASES)[0]
+        latency = latency_ms(LUMBAR / WEIGHTS, case, parameters.latency, Path(folder))
     summary = {
         **chosen(lumbar, HEADLINES),
         "surface_2mm_views2": lumbar["surface_2mm_views2"],
@@ -61,16 +64,12 @@ def main() -> None:
         "real_ct_l3_f1": scores["tptbox-example-L3"][REAL_INPUT],
         "real_ct_f1": scores,
         "train_seconds": {
-            name: round(read_record(MODELS / name / "train.json")["seconds"], 1)
-            for name in ("lumbar", "vertebra", *COUNTERPARTS)
+            folder.name: round(read_record(folder / "train.json")["seconds"], 1)
+            for folder in (LUMBAR, *(MODELS / name for name in ("vertebra", *COUNTERPARTS)))
         },
         f"latency_ms_views{parameters.latency.views}": latency,
     }
     write_json(OUT / "summary.json", summary)
-
-
-def _model(name: str) -> Path:
-    return MODELS / name / "model.safetensors"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Stage ``translation``: what the unchanged whole-lumbar network makes of translated images of SIMULATED X-rays.
+"""Stage ``translation``: what the unchanged whole-lumbar network makes of the images of translators and their rivals.
 
 Between the images as they are (source-only) and the DRRs of the same cameras (the ceiling). Writes results/translation.
 """
@@ -11,9 +11,9 @@ from protocols.pairset import read_pairset
 from reconstruction.adaptation.summary import read_translator_records
 from reconstruction.adaptation.translations import TranslationParameters, judge_translations
 
-PAIRS = Path("data/rehearse")
-IMAGES = Path("data/translate")
-TRANSLATORS = Path("results/translate/summary.json")
+PAIRS = Path("data/sessions/frozen")
+IMAGES = Path("data/contest")
+TRANSLATORS = Path("results/contest/summary.json")
 MODEL = Path("models/pretrain/lumbar/model.safetensors")
 OUT = Path("results/translation")
 

@@ -1,19 +1,21 @@
-"""Stage ``train_translator``: translators, one item a translator, trained on the train donors of data/rehearse (SIMULATED).
+"""Stage ``train_translator``: translators, one item a name, trained on the train donors of data/rehearse (SIMULATED).
 
-``python -m styletransfer.stages.train_translator NAME`` writes models/train_translator/NAME: weights, their description, the log,
-and what is needed to go on after a kill. No file of a test donor is opened.
+``python -m styletransfer.stages.train_translator NAME`` writes models/train_translator/NAME: weights, their
+description, the log, and what is needed to go on after a kill. No file of a test donor is opened. Donors are SIMULATED
+until a lab has its own.
 """
 
 import sys
 from pathlib import Path
 
+from drrkit.accounts import run_stage
 from drrkit.errors import InputError
 from drrkit.parameters import Parameters, read_parameters
 from protocols.pairset import read_pairset
 from styletransfer.settings import TranslatorParameters
 from styletransfer.training import train
 
-PAIRS = Path("data/rehearse")
+SESSIONS = Path("data/sessions")
 OUT = Path("models/train_translator")
 
 
@@ -28,8 +30,8 @@ def main(name: str) -> None:
     models = read_parameters("train_translator", TranslatorsParameters).models
     if name not in models:
         raise InputError("params.yaml, train_translator.models", f"no {name}", " or ".join(models))
-    train(read_pairset(PAIRS), models[name], OUT / name)
+    train(read_pairset(SESSIONS / models[name].fold), models[name], OUT / name)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    run_stage("train_translator", main, sys.argv[1])
