@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from drrkit.errors import InputError
 from drrkit.geometry import rigid
@@ -64,13 +65,40 @@ def test_a_volume_beside_the_grid_is_background():
     assert not upsampled_classes(probabilities, grid, volume.shape, volume.world_from_grid).any()
 
 
-def test_parts_join_without_a_seam(monkeypatch):
-    grid = Grid.centered((0, 0, 0), (6, 6, 6), 2.0)
-    probabilities = np.random.default_rng(1).random((3, 6, 6, 6)).astype(np.float32)
-    volume = Grid.centered((0.3, 0, 0), (17, 13, 11), 0.9)
-    at_once = upsampled_classes(probabilities, grid, volume.shape, volume.world_from_grid)
-    monkeypatch.setattr("reconstruction.judging.prediction._VOXELS_AT_ONCE", 400)
-    np.testing.assert_array_equal(upsampled_classes(probabilities, grid, volume.shape, volume.world_from_grid), at_once)
+def test_classes_are_those_of_interpolated_probabilities():
+    grid = turned(25.0, (7, 6, 8), 2.0, (0, 0, 0))
+    # Large parts of one class, so that cells where all corners agree are there as well.
+    probabilities = ndimage.gaussian_filter(np.random.default_rng(1).random((3, *grid.shape)), (0, 1.5, 1.5, 1.5))
+    volume = Grid.centered((0.3, 0, 0), (17, 13, 11), 0.7)
+    places = rigid.apply(grid.grid_from_world, volume.points_world())[..., ::-1]
+    inside = ((places >= -0.5) & (places <= np.array(grid.shape) - 0.5)).all(axis=-1)
+    sampled = [
+        ndimage.map_coordinates(part, places.reshape(-1, 3).T, order=1, mode="nearest") for part in probabilities
+    ]
+    expected = np.where(inside, np.argmax(sampled, axis=0).reshape(volume.shape), 0)
+    classes = upsampled_classes(probabilities.astype(np.float32), grid, volume.shape, volume.world_from_grid)
+    np.testing.assert_array_equal(classes, expected)
+
+
+def test_fewer_bits_say_nearly_the_same():
+    class Blur(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Conv3d(1, 2, 3, padding=1)
+
+        def forward(self, images, pixel_from_grid, grid_shape):
+            return self.layer(images.mean(dim=(1, 2))[:, None, None].expand(1, 1, *grid_shape))
+
+    torch.manual_seed(0)
+    network = Blur().eval()
+    grid = Grid.centered((0, 0, 0), (6, 8, 8), 2.0)
+    camera = CArm(1000.0, 700.0, 40, 40, (2.0, 2.0)).camera(0.0, 0.0, 0.0, (0, 0, 0))
+    pixels = np.random.default_rng(0).random((40, 40)).astype(np.float32)
+    views = [Radiograph(pixels, "line_integral", camera)]
+    exact, coarse = (
+        network_predictor(network, ViewWindow((8, 8), 2.0), name)(views, grid) for name in ("fp32", "bf16")
+    )
+    assert 0 < np.abs(exact - coarse).max() < 0.01
 
 
 def test_probabilities_must_be_on_the_grid():
