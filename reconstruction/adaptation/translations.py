@@ -6,21 +6,18 @@ DRRs of the same cameras (the ceiling) and from each translator's images; only p
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import numpy as np
 import pandas as pd
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from drrkit.errors import InputError
-from drrkit.io.store import content_sha256, read_cameras, write_json
+from drrkit.io.store import content_sha256, write_json
 from drrkit.parameters import Parameters
-from protocols.pairs import image_path
 from protocols.pairset import PairedSession, sessions_of
 from reconstruction.adaptation.plots import write_translation_plots
-from reconstruction.adaptation.regions import region_f1
+from reconstruction.adaptation.sessions import REAL, SYNTHETIC, load_session, score_rows, shown_by
 from reconstruction.adaptation.summary import (
     CEILING,
     SOURCE,
@@ -29,22 +26,17 @@ from reconstruction.adaptation.summary import (
     summary_of,
     translation_means,
 )
-from reconstruction.judging.evaluation import UNION, EvaluationCase, Row, load_evaluation_case, predicted_masks
+from reconstruction.judging.evaluation import EvaluationCase, Row, predicted_masks
 from reconstruction.judging.pictures import write_reconstruction
 from reconstruction.judging.prediction import Predictor, network_predictor
 from reconstruction.judging.results import SUMMARY_NAME, SUMMARY_TABLE_NAME, write_table
 from reconstruction.judging.summary import BootstrapParameters
-from reconstruction.judging.viewplan import VIEW_ORDER, matched_views, views_for
-from reconstruction.loading import read_case_radiographs
-from reconstruction.metrics import METRICS, WHOLE, judge
+from reconstruction.judging.viewplan import VIEW_ORDER
 from reconstruction.model import ModelSpec
-from reconstruction.sets.adapters import cases_from_pairs
 from reconstruction.weights import load_model
 
 SCORES_NAME = "scores.csv"
-# Beside the labels of a phantom lie the regions of its vertebrae; a specimen has none.
-REGIONS_NAME = "regions.nii.gz"
-CEILING_KIND = "drr_bone"
+_KINDS = {SOURCE: REAL, CEILING: SYNTHETIC}
 
 
 class TranslationParameters(Parameters):
@@ -123,7 +115,9 @@ def judge_translations(
     predictor = network_predictor(network, spec.window)
     judged = [session for split in ("test", "validation") for session in _judged(sessions, split, parameters)]
     with ThreadPoolExecutor(parameters.workers) as pool:
-        loaded = dict(zip(judged, pool.map(lambda session: load_session(session, parameters), judged), strict=True))
+        most = max(parameters.view_counts)
+        cases = pool.map(lambda session: load_session(session, most, parameters.match_limit_deg), judged)
+        loaded = dict(zip(judged, cases, strict=True))
     jobs = [job for session in judged for job in _first_jobs(session, translated, parameters)]
     table = _scores(predictor, spec, loaded, jobs, parameters.workers, on_done)
     best = best_translator(table, translators, parameters.headline_views, parameters.group, parameters.chosen_on)
@@ -155,25 +149,6 @@ def judge_translations(
     return summary
 
 
-def load_session(session: PairedSession, parameters: TranslationParameters) -> EvaluationCase:
-    """Read what judging a session needs: its truth, and the standard views as the C-arm recorded them.
-
-    Raises:
-        InputError: As :func:`reconstruction.sets.adapters.cases_from_pairs` and
-            :func:`reconstruction.judging.viewplan.matched_views`.
-    """
-    kind: Literal["simulated", "real"] = "simulated" if session.simulated else "real"
-    (case,) = cases_from_pairs(session.pairs, session.acquisition, session.split, kind)
-    cameras = read_cameras(case.cameras)
-    usable = {view: cameras[view] for view in case.views if view in cameras}
-    wanted = views_for(max(parameters.view_counts))
-    # The views of fewer shots are the first of these.
-    views = matched_views(usable, wanted, parameters.match_limit_deg, f"session {session.acquisition_id}")
-    regions = session.acquisition / REGIONS_NAME
-    known = regions if regions.is_file() else None
-    return load_evaluation_case(replace(case, views=tuple(views), population=session.group, regions=known))
-
-
 _Job = tuple[PairedSession, str, Path, int]
 
 
@@ -190,16 +165,12 @@ def _judged(sessions: Sequence[PairedSession], split: str, parameters: Translati
 def _first_jobs(
     session: PairedSession, translated: Mapping[str, Path], parameters: TranslationParameters
 ) -> list[_Job]:
-    folders = {
-        SOURCE: session.pairs / Path(image_path("real", "view")).parent,
-        CEILING: session.pairs / Path(image_path(CEILING_KIND, "view")).parent,
-    }
     if session.split == "test":
-        plain = [(session, name, folder, count) for name, folder in folders.items() for count in parameters.view_counts]
+        plain = [(session, name, session.pairs, count) for name in _KINDS for count in parameters.view_counts]
         counts: tuple[int, ...] = parameters.view_counts_of_all
     else:
         counts = (parameters.headline_views,)
-        plain = [(session, name, folder, count) for name, folder in folders.items() for count in counts]
+        plain = [(session, name, session.pairs, count) for name in _KINDS for count in counts]
     return plain + [(session, name, folder, count) for name, folder in translated.items() for count in counts]
 
 
@@ -213,8 +184,8 @@ def _scores(
 ) -> pd.DataFrame:
     def rows_of(job: _Job) -> list[Row]:
         session, name, folder, count = job
-        case = _with_images(loaded[session], session, name, folder)
-        rows = _rows(predictor, spec, case, count)
+        case = _shown(loaded[session], session, name, folder)
+        rows = score_rows(predictor, spec, case, count)
         on_done(f"{session.acquisition_id}, {name}, {count} views")
         keys = {"images": name, "group": session.group, "split": session.split, "donor": session.donor_id}
         return [{**keys, "acquisition": session.acquisition_id, "n_views": count, **row} for row in rows]
@@ -223,27 +194,8 @@ def _scores(
         return pd.DataFrame([row for rows in pool.map(rows_of, jobs) for row in rows])
 
 
-def _with_images(loaded: EvaluationCase, session: PairedSession, name: str, folder: Path) -> EvaluationCase:
-    """Show the same case by other images of the same cameras."""
-    if name == SOURCE:
-        return loaded
-    images = folder if name == CEILING else folder / session.acquisition_id
-    kind: Literal["drr", "translated"] = "drr" if name == CEILING else "translated"
-    case = replace(loaded.case, kind=kind, images=images, case_id=f"{loaded.case.case_id}-{name}")
-    return replace(loaded, case=case, radiographs=dict(zip(case.views, read_case_radiographs(case), strict=True)))
-
-
-def _rows(predictor: Predictor, spec: ModelSpec, case: EvaluationCase, count: int) -> list[Row]:
-    views = case.case.views[:count]
-    masks = predicted_masks(predictor, case, views, spec)
-    rows = []
-    for level, truth in case.truths.items():
-        regional = region_f1(masks[level], truth) if level == UNION else {}
-        for region, scores in judge(masks[level], truth).items():
-            known = dict(scores) if region == WHOLE else {**scores, "f1": regional.get(region, np.nan)}
-            absent = dict.fromkeys((metric for metric in METRICS if metric not in known), np.nan)
-            rows.append({"views": "+".join(views), "level": level, "region": region, **known, **absent})
-    return rows
+def _shown(loaded: EvaluationCase, session: PairedSession, name: str, folder: Path) -> EvaluationCase:
+    return shown_by(loaded, session, _KINDS.get(name, name), folder)
 
 
 def _draw(
@@ -259,9 +211,8 @@ def _draw(
     for group in dict.fromkeys((parameters.group, parameters.unseen_group)):
         chosen = [session for session in loaded if session.split == "test" and session.group == group]
         for session in chosen[: parameters.pictures]:
-            kinds = {SOURCE: session.pairs, CEILING: session.pairs / CEILING_KIND, best: translated}
-            for name, images in kinds.items():
-                case = _with_images(loaded[session], session, name, images)
+            for name in (SOURCE, CEILING, best):
+                case = _shown(loaded[session], session, name, translated)
                 masks = predicted_masks(predictor, case, case.case.views[:count], spec)
                 title = f"{session.acquisition_id} ({name}), {count} views"
                 write_reconstruction(folder / f"{session.acquisition_id}-{name}.png", case, masks, title)
@@ -269,7 +220,7 @@ def _draw(
 
 def _check_names(translated: Mapping[str, Path], translators: Mapping[str, TranslatorRecord]) -> None:
     unknown = [name for name in translated if name not in translators]
-    taken = {SOURCE, CEILING} & set(translated)
+    taken = {SOURCE, CEILING, REAL, SYNTHETIC} & set(translated)
     if unknown or taken:
         found = f"the translator {(unknown or sorted(taken))[0]}"
         raise InputError("translated images", found, f"translators with a record, named other than {SOURCE}, {CEILING}")
