@@ -6,12 +6,13 @@ A set names folders and copies none. ``pairset.json`` lists sessions with paths 
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from drrkit.errors import InputError
-from drrkit.io.store import write_json
+from drrkit.io.store import content_sha256, write_json
+from protocols.pairs import CAMERAS_NAME, MANIFEST_NAME
 
 PAIRSET_NAME = "pairset.json"
 PAIRSET_CONVENTION = "drrkit-pairset/1"
@@ -32,6 +33,9 @@ class PairedSession:
         simulated: Whether the X-rays are SIMULATED.
         pairs: Folder that ``drrkit acquisition pair`` wrote.
         acquisition: Folder with acquisition.yaml and the labels of the CT.
+        pairs_sha256: Of the manifest of the pairs, which has the hash of every file; "" where it was not taken down.
+        cameras_sha256: Of their cameras, or "".
+        session_sha256: Of acquisition.yaml and labels, or "".
     """
 
     acquisition_id: str
@@ -41,6 +45,13 @@ class PairedSession:
     simulated: bool
     pairs: Path
     acquisition: Path
+    pairs_sha256: str = ""
+    cameras_sha256: str = ""
+    session_sha256: str = ""
+
+
+_OPTIONAL = {field.name for field in fields(PairedSession) if field.default is not MISSING}
+_REQUIRED = {field.name for field in fields(PairedSession)} - _OPTIONAL
 
 
 def write_pairset(path: Path, sessions: Iterable[PairedSession]) -> None:
@@ -80,13 +91,29 @@ def read_pairset(path: Path) -> list[PairedSession]:
 def sessions_of(sessions: Sequence[PairedSession], split: Split, where: object = "pairset") -> list[PairedSession]:
     """Return the sessions of one split.
 
+    Where hashes were taken down when the set was listed, pairs and cameras of these sessions must still have them.
+
     Raises:
-        InputError: There is none.
+        InputError: There is none, or one has changed.
     """
     chosen = [session for session in sessions if session.split == split]
     if not chosen:
         raise InputError(where, f"no session in the split {split}", f"at least one donor in {split}")
+    for session in chosen:
+        check_unchanged(session)
     return chosen
+
+
+def check_unchanged(session: PairedSession) -> None:
+    """Assert that pairs and cameras are those that were listed, if their hashes were taken down; no image is opened.
+
+    Raises:
+        InputError: They are not.
+    """
+    known = {MANIFEST_NAME: session.pairs_sha256, CAMERAS_NAME: session.cameras_sha256}
+    for name, sha256 in known.items():
+        if sha256 and content_sha256(session.pairs / name) != sha256:
+            raise InputError(session.pairs / name, "another file than was listed", "the set listed again (dvc repro)")
 
 
 def check_pairset(sessions: Sequence[PairedSession], where: object) -> None:
@@ -114,12 +141,13 @@ def _record(session: PairedSession, folder: Path) -> dict[str, Any]:
     paths = {
         name: Path(os.path.relpath(getattr(session, name), folder)).as_posix() for name in ("pairs", "acquisition")
     }
-    return asdict(session) | paths
+    # Hashes that nobody took down are left out, so that a set without them is written as it always was.
+    return {name: value for name, value in asdict(session).items() if name not in _OPTIONAL or value} | paths
 
 
 def _session(record: Any, path: Path) -> PairedSession:
     wanted = f"the fields of {PAIRSET_CONVENTION}"
-    if not isinstance(record, dict) or record.keys() != {field.name for field in fields(PairedSession)}:
+    if not isinstance(record, dict) or not _REQUIRED <= record.keys() <= _REQUIRED | _OPTIONAL:
         raise InputError(path, f"a session that is none ({record})", wanted)
     for name, value in record.items():
         kind = bool if name == "simulated" else str
