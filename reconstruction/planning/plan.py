@@ -1,0 +1,182 @@
+"""The search for the shots with the best expected result among the poses that a C-arm reaches.
+
+Few sets are all tried. Of more, several spread-out sets are improved by exchanging one shot at a time for whichever pose
+helps most, until none does; nothing is random, so the same reach gives the same plan.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, islice
+from math import comb
+
+import numpy as np
+from jaxtyping import Bool, Float, Integer
+
+from drrkit.errors import InputError
+from reconstruction.planning.expectation import Expectation
+from reconstruction.planning.reach import Pose, directions_world, far_enough, line_angles_deg
+
+MOST_TRIED = 60_000
+_STARTS = 12
+_CHUNK = 20_000
+# Smaller gains are rounding.
+_GAIN = 1e-9
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A set of shots.
+
+    Args:
+        poses: The shots, by primary and secondary angle.
+        expected_f1: Union F1 of a mean donor.
+        sd: Standard deviation of what a new donor will show.
+    """
+
+    poses: tuple[Pose, ...]
+    expected_f1: float
+    sd: float
+
+
+def plan_views(
+    expectation: Expectation,
+    poses: Sequence[Pose],
+    shots: int,
+    least_apart_deg: float = 0.0,
+    prices: Sequence[float] | None = None,
+    alternatives: int = 0,
+    distinct_deg: float = 10.0,
+) -> list[Plan]:
+    """Find the sets of shots of the best expected F1, less their price.
+
+    Args:
+        expectation: What F1 to expect.
+        poses: That the C-arm reaches; those that look like no view that the model was fitted on are not chosen.
+        shots: How many.
+        least_apart_deg: Between any two lines of sight.
+        prices: What a shot at each pose costs, in F1; nothing by default.
+        alternatives: How many further sets to rank.
+        distinct_deg: Sets of which every line of sight is so near one of the other's count as one.
+
+    Returns:
+        The best set first.
+
+    Raises:
+        InputError: A number of shots that the model does not know, or too few poses (far enough apart).
+    """
+    cost = np.zeros(len(poses)) if prices is None else np.asarray(prices, np.float64)
+    if cost.shape != (len(poses),):
+        raise InputError("prices", f"{cost.size} of them", f"one for each of {len(poses)} poses")
+    trusted = expectation.trusted(poses)
+    kept = [pose for pose, good in zip(poses, trusted, strict=True) if good]
+    if len(kept) < shots:
+        found = f"{len(kept)} reachable poses like views that the model was fitted on"
+        raise InputError("reach", found, f"at least {shots}")
+    bench = _Bench(expectation, kept, cost[trusted], far_enough(kept, least_apart_deg))
+    searched = _all_sets(len(kept), shots) if comb(len(kept), shots) <= MOST_TRIED else bench.exchanged(shots)
+    sets, worths = bench.judged(searched)
+    if not len(sets):
+        found = f"no {shots} poses of {len(kept)} with lines of sight {least_apart_deg:g} degrees apart"
+        raise InputError("reach", found, "a smaller angle between shots, fewer shots or a wider reach")
+    order = np.lexsort((*sets.T[::-1], -np.round(worths, 9)))
+    return [bench.plan(members) for members in bench.distinct(sets[order], 1 + alternatives, distinct_deg)]
+
+
+class _Bench:
+    """Poses with all that judging sets of them needs."""
+
+    def __init__(
+        self,
+        expectation: Expectation,
+        poses: Sequence[Pose],
+        prices: Float[np.ndarray, " n"],
+        apart: Bool[np.ndarray, "n n"],
+    ) -> None:
+        self.expectation, self.poses, self.prices, self.apart = expectation, poses, prices, apart
+        self.lines_world = directions_world(poses)
+
+    def worths(self, sets: Integer[np.ndarray, "s k"]) -> Float[np.ndarray, " s"]:
+        """Expected F1 less prices."""
+        return self.expectation.predict(self.lines_world[sets])[0] - self.prices[sets].sum(axis=1)
+
+    def allowed(self, sets: Integer[np.ndarray, "s k"]) -> Bool[np.ndarray, " s"]:
+        """Say whose shots are all far enough from each other."""
+        good = np.ones(len(sets), bool)
+        for first, second in combinations(range(sets.shape[1]), 2):
+            good &= self.apart[sets[:, first], sets[:, second]]
+        return good
+
+    def judged(
+        self, parts: Iterator[Integer[np.ndarray, "s k"]]
+    ) -> tuple[Integer[np.ndarray, "s k"], Float[np.ndarray, " s"]]:
+        """Join parts of sets, without those that are not allowed and without repetition."""
+        kept = [sets[self.allowed(sets)] for sets in parts]
+        if not kept:
+            return np.zeros((0, 0), int), np.zeros(0)
+        sets = np.unique(np.concatenate(kept), axis=0)
+        worths = [self.worths(sets[start : start + _CHUNK]) for start in range(0, len(sets), _CHUNK)]
+        return sets, np.concatenate([np.zeros(0), *worths])
+
+    def exchanged(self, shots: int) -> Iterator[Integer[np.ndarray, "s k"]]:
+        """Improve spread-out sets; yields the neighborhood of every set that nothing improves."""
+        for first in dict.fromkeys(np.linspace(0, len(self.poses) - 1, _STARTS).round().astype(int).tolist()):
+            members = self._spread_out(first, shots)
+            if members is None:
+                continue
+            best = self.worths(members[None])[0]
+            while True:
+                nearby = self._neighbors(members)
+                worths = self.worths(nearby)
+                place = int(worths.argmax())
+                if worths[place] <= best + _GAIN:
+                    break
+                members, best = nearby[place], worths[place]
+            yield np.sort(nearby, axis=1)
+
+    def _spread_out(self, first: int, shots: int) -> Integer[np.ndarray, " k"] | None:
+        """From a first pose on, always add the one whose line of sight is furthest from all others."""
+        angles_deg = line_angles_deg(self.lines_world, self.lines_world)
+        members = [first]
+        while len(members) < shots:
+            nearest_deg = np.where(self.apart[:, members].all(axis=1), angles_deg[:, members].min(axis=1), -1)
+            members.append(int(nearest_deg.argmax()))
+            if nearest_deg[members[-1]] < 0:
+                return None
+        return np.array(members)
+
+    def _neighbors(self, members: Integer[np.ndarray, " k"]) -> Integer[np.ndarray, "s k"]:
+        """All allowed sets that differ in one shot, and the set itself."""
+        parts = [members[None]]
+        for place in range(len(members)):
+            others = np.delete(members, place)
+            free = np.flatnonzero(self.apart[:, others].all(axis=1)) if len(others) else np.arange(len(self.poses))
+            sets = np.repeat(members[None], len(free), axis=0)
+            sets[:, place] = free
+            parts.append(sets)
+        return np.concatenate(parts)
+
+    def distinct(
+        self, ordered: Integer[np.ndarray, "s k"], count: int, distinct_deg: float
+    ) -> list[Integer[np.ndarray, " k"]]:
+        """Take the first sets that do not look like one taken before."""
+        taken: list[Integer[np.ndarray, " k"]] = []
+        angles_deg = line_angles_deg(self.lines_world, self.lines_world)
+        left = ordered
+        while len(left) and len(taken) < count:
+            chosen = left[0]
+            taken.append(chosen)
+            between = angles_deg[left][:, :, chosen]
+            furthest_deg = np.maximum(between.min(axis=2).max(axis=1), between.min(axis=1).max(axis=1))
+            left = left[furthest_deg > distinct_deg]
+        return taken
+
+    def plan(self, members: Integer[np.ndarray, " k"]) -> Plan:
+        """Describe one set."""
+        f1, sd = self.expectation.predict(self.lines_world[members][None])
+        return Plan(tuple(sorted(self.poses[member] for member in members)), float(f1[0]), float(sd[0]))
+
+
+def _all_sets(count: int, shots: int) -> Iterator[Integer[np.ndarray, "s k"]]:
+    rows = combinations(range(count), shots)
+    while part := list(islice(rows, _CHUNK)):
+        yield np.array(part)
