@@ -1,14 +1,14 @@
 """What shots cost: an ESTIMATE of dose from a water-equivalent trunk, and of time from the way the C-arm has to go.
 
-Dose. Automatic exposure holds the air kerma at the detector constant, so the tube gives what the patient takes away: the
-kerma-area product of a shot is that at the detector over the trunk's transmission along the central ray,
+Dose. Automatic exposure holds the air kerma at the detector constant, so the tube gives what the patient takes away:
+the kerma-area product of a shot is that at the detector over the trunk's transmission along the central ray,
 
     KAP = K_detector A_detector / T(L),   T(L) = sum f E (mu_en/rho)_air exp(-mu L) / sum f E (mu_en/rho)_air,
 
-with the tube's spectrum f(E) of :mod:`drrkit.fluoroscopy.spectrum` and the length L of the ray in an elliptic cylinder of
-water. The incident air kerma at the skin is KAP / A, brought from the detector to the skin by the inverse square. Left
-out: scatter (the longer the path the more of it reaches the detector, so steep views come out too dear), the grid, the
-table top, what bone takes, collimation, and that machines also raise the voltage for thick patients.
+with the tube's spectrum f(E) of :mod:`drrkit.fluoroscopy.spectrum` and the length L of the ray in an elliptic cylinder
+of water. The incident air kerma at the skin is KAP / A, brought from the detector to the skin by the inverse square.
+Left out: scatter (the longer the path the more of it reaches the detector, so laterals come out too dear), the grid,
+the table top, what bone takes, collimation, and that machines also raise the voltage for thick patients.
 
 Time. Both axes move one after the other at one speed, on the shortest tour that starts from AP; every shot takes the
 same time more. That the way may lead through a forbidden sector is not looked at.

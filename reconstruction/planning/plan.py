@@ -1,7 +1,7 @@
 """The search for the shots with the best expected result among the poses that a C-arm reaches.
 
-Few sets are all tried. Of more, several spread-out sets are improved by exchanging one shot at a time for whichever pose
-helps most, until none does; nothing is random, so the same reach gives the same plan.
+Few sets are all tried. Of more, several spread-out sets are improved by exchanging one shot at a time for whichever
+pose helps most, until none does; nothing is random, so the same reach gives the same plan.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,7 +45,7 @@ def plan_views(
     least_apart_deg: float = 0.0,
     prices: Sequence[float] | None = None,
     alternatives: int = 0,
-    distinct_deg: float = 10.0,
+    distinct_deg: float = 25.0,
 ) -> list[Plan]:
     """Find the sets of shots of the best expected F1, less their price.
 

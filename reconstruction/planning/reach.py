@@ -134,6 +134,26 @@ def read_poses(path: Path) -> tuple[Pose, ...]:
     return tuple(_pose(record, f"{path}, pose {number}") for number, record in enumerate(records, start=1))
 
 
+def parse_sector(text: str) -> Sector:
+    """Read a forbidden sector as it is typed: ``60:80,-25:0``, primary then secondary angles in degrees.
+
+    Raises:
+        InputError: Another form, or angles out of range.
+    """
+    try:
+        primary, secondary = (tuple(float(value) for value in part.split(":")) for part in text.split(","))
+        (low, high), (down, up) = primary, secondary
+    except ValueError as error:
+        raise InputError("forbidden sector", text, "LOW:HIGH,LOW:HIGH in degrees, as 60:80,-25:0") from error
+    return Sector((low, high), (down, up))
+
+
+def pose_record(pose: Pose) -> dict[str, Any]:
+    """Return a pose as a record of a view set, which ``drrkit render --views`` reads."""
+    name = pose.clinical_name.lower().replace(", ", "-").replace(" ", "-")
+    return {"id": name, "group": "misc", "primary_deg": pose.primary_deg, "secondary_deg": pose.secondary_deg}
+
+
 def directions_world(poses: Sequence[Pose]) -> Float[np.ndarray, "n 3"]:
     """Return where each pose looks, from source to detector (:mod:`drrkit.geometry.carm` has the formula)."""
     primary, secondary = np.radians([(pose.primary_deg, pose.secondary_deg) for pose in poses]).reshape(-1, 2).T
