@@ -1,23 +1,27 @@
-"""Stage ``evaluate``: the whole-lumbar network on the test donors of data/spines, with studies of what it depends on.
+"""Stage ``evaluate``: the ladder, from source-only to the synthetic ceiling, on donors that no model of a fold saw.
 
-Writes results/evaluate: tables, plots, pictures.
+Writes results/ladder.csv, results/evaluate (tables, headlines, pictures) and data/evaluate (meshes of one donor).
 """
 
 from pathlib import Path
 
+from drrkit.accounts import run_stage
 from drrkit.parameters import read_parameters
-from reconstruction.cases import read_cases
-from reconstruction.judging.judge import JudgingParameters, judge_model
+from protocols.pairset import read_pairset
+from reconstruction.ladder.evaluation import Outputs, evaluate_ladder
+from reconstruction.ladder.judged import Places
+from reconstruction.ladder.rungs import LadderParameters
 
-CASES = Path("data/spines")
-MODEL = Path("models/pretrain/lumbar/model.safetensors")
-OUT = Path("results/evaluate")
+SETS = Path("data/sessions")
+PLACES = Places(Path("models"), Path("models/train_translator"), Path("data/translate"))
+OUTPUTS = Outputs(Path("results/ladder.csv"), Path("results/evaluate"), Path("data/evaluate/meshes"))
 
 
 def main() -> None:
-    """Write results/evaluate."""
-    judge_model(MODEL, read_cases(CASES), "test", read_parameters("evaluate", JudgingParameters), OUT)
+    """Write the ladder."""
+    parameters = read_parameters("evaluate", LadderParameters)
+    evaluate_ladder({fold: read_pairset(SETS / fold) for fold in parameters.folds}, PLACES, parameters, OUTPUTS)
 
 
 if __name__ == "__main__":
-    main()
+    run_stage("evaluate", main)
