@@ -1,0 +1,1 @@
+"""The report: one self-contained page, and one summary, of what every stage of the pipeline found."""
