@@ -130,6 +130,8 @@ def _union(table: pd.DataFrame) -> pd.DataFrame:
 def _lines(axis: Axes, summary: pd.DataFrame, logarithmic: bool) -> None:
     for number, (metric, name) in enumerate(SCORES):
         part = summary[summary["metric"] == metric]
+        if part.empty:  # a study that judged voxels alone
+            continue
         # No noise has no place on a logarithmic axis: it is drawn as a line across.
         zero, part = part[part["value"] == 0], part[part["value"] > 0] if logarithmic else part
         axis.plot(
@@ -159,7 +161,10 @@ def _write_view_sets(path: Path, table: pd.DataFrame, bootstrap: BootstrapParame
     figure = Figure(figsize=(10.5, 1.6 + 0.36 * len(order)), layout="constrained")
     axis = figure.subplots()
     places = np.arange(len(order))
+    known = set(summary["metric"])
     for number, (metric, name) in enumerate(SCORES):
+        if metric not in known:
+            continue
         chosen = summary[summary["metric"] == metric].set_index("shots").loc[list(order["shots"])]
         spread = np.abs(chosen[["low", "high"]].to_numpy().T - chosen["mean"].to_numpy())
         axis.errorbar(

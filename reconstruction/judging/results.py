@@ -68,12 +68,15 @@ def write_results(
     return summary
 
 
-def write_study(folder: Path, name: str, rows: pd.DataFrame, bootstrap: BootstrapParameters) -> None:
-    """Write the rows, the means and the plot of one study."""
+def write_study(
+    folder: Path, name: str, rows: pd.DataFrame, bootstrap: BootstrapParameters, images: str | None = None
+) -> None:
+    """Write the rows, the means and the plot of one study; the plot's title names the images, if they are given."""
     write_table(folder / f"{name}.csv", rows)
     by = ["study", "setting", "value", "unit", "shots", "level", "region"]
     write_table(folder / f"{name}_means.csv", summarize(rows, by, bootstrap))
-    plots.write_study(folder / f"{name}.png", rows, bootstrap, name.replace("_", " ").capitalize())
+    title = name.replace("_", " ").capitalize()
+    plots.write_study(folder / f"{name}.png", rows, bootstrap, title if images is None else f"{title} ({images})")
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

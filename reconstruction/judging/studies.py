@@ -27,6 +27,8 @@ from reconstruction.judging.viewplan import (
 from reconstruction.model import ModelSpec
 
 Amounts = tuple[NonNegativeFloat, ...]
+# The call of run_conditions; what judges less takes less time.
+Runner = Callable[..., pd.DataFrame]
 
 
 class StudyParameters(Parameters):
@@ -68,6 +70,7 @@ class Bench:
         parameters: Amounts.
         workers: Threads.
         on_done: Told the case after each condition.
+        run: What judges cases under conditions, and which metrics it knows.
     """
 
     predictor: Predictor
@@ -76,19 +79,20 @@ class Bench:
     parameters: StudyParameters
     workers: int = 1
     on_done: Callable[[str], None] = lambda name: None
+    run: Runner = run_conditions
 
 
 def number_of_views(bench: Bench) -> pd.DataFrame:
     """Study how many shots are needed, in the order in which a surgeon would add them."""
-    return _run(bench, [_counted(count) for count in bench.parameters.view_counts])
+    return run_on(bench, [_counted(count) for count in bench.parameters.view_counts])
 
 
 def view_sets(bench: Bench) -> pd.DataFrame:
     """Study which three shots are best; ``setting`` is the group and ``shots`` the triple."""
-    return _run(
+    return run_on(
         bench,
         [
-            _condition("view_sets", group, float(number), "group", triple)
+            condition("view_sets", group, float(number), "group", triple)
             for number, (group, triples) in enumerate(VIEW_TRIPLES.items())
             for triple in triples
         ],
@@ -101,8 +105,8 @@ def view_angle(bench: Bench) -> pd.DataFrame:
     conditions = []
     for first, second in VIEW_PAIRS:
         angle_deg = round(line_angle_deg(nominal[first], nominal[second], opposite_is_same=True), 6)
-        conditions.append(_condition("view_angle", f"{angle_deg:g} deg", angle_deg, "deg", (first, second)))
-    return _run(bench, conditions)
+        conditions.append(condition("view_angle", f"{angle_deg:g} deg", angle_deg, "deg", (first, second)))
+    return run_on(bench, conditions)
 
 
 def camera_noise(bench: Bench) -> pd.DataFrame:
@@ -112,15 +116,15 @@ def camera_noise(bench: Bench) -> pd.DataFrame:
     """
     views, amounts = views_for(bench.parameters.disturbed_views), bench.parameters
     turned = [
-        _condition("camera_noise", "turned", value, "deg", views, Disturbance(camera_rotation_deg=value))
+        condition("camera_noise", "turned", value, "deg", views, Disturbance(camera_rotation_deg=value))
         for value in amounts.camera_rotation_deg
     ]
     shifted = [
-        _condition("camera_noise", "shifted", value, "mm", views, Disturbance(camera_shift_mm=value))
+        condition("camera_noise", "shifted", value, "mm", views, Disturbance(camera_shift_mm=value))
         for value in amounts.camera_shift_mm
     ]
     both = [
-        _condition(
+        condition(
             "camera_noise",
             "turned and shifted",
             turn_deg,
@@ -130,30 +134,30 @@ def camera_noise(bench: Bench) -> pd.DataFrame:
         )
         for turn_deg, shift_mm in amounts.camera_both
     ]
-    return _run(bench, [*turned, *shifted, *both])
+    return run_on(bench, [*turned, *shifted, *both])
 
 
 def image_noise(bench: Bench) -> pd.DataFrame:
     """Study noise of the pixels: of few photons, and Gaussian."""
     views, amounts = views_for(bench.parameters.disturbed_views), bench.parameters
     poisson = [
-        _condition("image_noise", "Poisson", value, "photons", views, Disturbance(photons=value))
+        condition("image_noise", "Poisson", value, "photons", views, Disturbance(photons=value))
         for value in amounts.photons
     ]
     gaussian = [
-        _condition("image_noise", "Gaussian", value, "part of the densest bone", views, Disturbance(gaussian=value))
+        condition("image_noise", "Gaussian", value, "part of the densest bone", views, Disturbance(gaussian=value))
         for value in amounts.gaussian
     ]
-    return _run(bench, [*poisson, *gaussian])
+    return run_on(bench, [*poisson, *gaussian])
 
 
 def origin_error(bench: Bench) -> pd.DataFrame:
     """Study a grid that is placed off by a distance in a random direction, as an estimate of the origin would be."""
     views = views_for(bench.parameters.disturbed_views)
-    return _run(
+    return run_on(
         bench,
         [
-            _condition("origin_error", "shifted grid", value, "mm", views, Disturbance(origin_shift_mm=value))
+            condition("origin_error", "shifted grid", value, "mm", views, Disturbance(origin_shift_mm=value))
             for value in bench.parameters.origin_shift_mm
         ],
     )
@@ -170,10 +174,10 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
 
 def _counted(count: int) -> Condition:
     views = views_for(count)
-    return _condition("number_of_views", f"+ {tuple(VIEW_ORDER)[count - 1]}", float(count), "views", views)
+    return condition("number_of_views", f"+ {tuple(VIEW_ORDER)[count - 1]}", float(count), "views", views)
 
 
-def _condition(
+def condition(
     study: str,
     setting: str,
     value: float,
@@ -181,12 +185,18 @@ def _condition(
     views: tuple[str, ...],
     disturbance: Disturbance | None = None,
 ) -> Condition:
+    """Describe one row of a study: its labels, the views by their names in ``adapt-28``, and what goes wrong."""
     labels = {"study": study, "setting": setting, "value": value, "unit": unit, "shots": "+".join(views)}
     return Condition(views, disturbance or Disturbance(), MappingProxyType(labels))
 
 
-def _run(bench: Bench, conditions: Sequence[Condition]) -> pd.DataFrame:
+def run_on(bench: Bench, conditions: Sequence[Condition]) -> pd.DataFrame:
+    """Judge all cases of a bench under all conditions.
+
+    Raises:
+        InputError: As :func:`reconstruction.judging.evaluation.run_conditions`.
+    """
     limit_deg, seed = bench.parameters.match_limit_deg, bench.parameters.seed
-    return run_conditions(
+    return bench.run(
         bench.predictor, bench.cases, bench.spec, conditions, limit_deg, seed, bench.workers, bench.on_done
     )
