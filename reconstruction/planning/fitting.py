@@ -5,7 +5,7 @@ the regression looks at, and its penalty, is chosen by leaving one donor out at 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -40,6 +40,15 @@ class FitParameters(Parameters):
     penalties: tuple[PositiveFloat, ...] = Field(min_length=1)
     trust_deg: float = Field(gt=0, le=90)
     seed: NonNegativeInt
+
+
+class Trial(NamedTuple):
+    """How one design did on donors that were left out: ``explained`` is the part of the variance within donors."""
+
+    design: str
+    penalty: float
+    error: float
+    explained: float
 
 
 def fit_view_expectation(
@@ -98,12 +107,12 @@ def fit_table(table: pd.DataFrame, parameters: FitParameters, about: dict[str, A
     f1 = table["f1"].to_numpy(np.float64)
     columns = {name: _columns(design, poses) for name, design in DESIGNS.items()}
     trials = [
-        {"design": name, "penalty": penalty, **_left_out_error(columns[name], f1, donors, penalty)}
+        Trial(name, penalty, *_left_out_error(columns[name], f1, donors, penalty))
         for name in DESIGNS
         for penalty in parameters.penalties
     ]
-    best = min(trials, key=lambda trial: trial["error"])
-    name, penalty, error = best["design"], best["penalty"], best["error"]
+    best = min(trials, key=lambda trial: trial.error)
+    name, penalty, error = best.design, best.penalty, best.error
     center, scale = columns[name].mean(axis=0), _scale(columns[name])
     scaled = (columns[name] - center) / scale
     coefficients, inverse = _ridge(scaled, f1, donors, penalty)
@@ -128,15 +137,15 @@ def fit_table(table: pd.DataFrame, parameters: FitParameters, about: dict[str, A
             "sets": len(table),
             "columns": _names(DESIGNS[name]),
             "f1_spread_within_donors": float(_centered(f1[:, None], donors).std()),
-            "explained": best["explained"],
-            "trials": trials,
+            "explained": best.explained,
+            "trials": [trial._asdict() for trial in trials],
         },
     )
 
 
 def _left_out_error(
     columns: Float[np.ndarray, "n c"], f1: Float[np.ndarray, " n"], donors: np.ndarray, penalty: float
-) -> dict[str, float]:
+) -> tuple[float, float]:
     """Root mean square error over donors left out, each one's own level aside, and the explained part of variance."""
     residuals = np.zeros(len(f1))
     for donor in sorted(set(donors)):
@@ -146,10 +155,8 @@ def _left_out_error(
         off = f1[test] - (columns[test] - center) / scale @ coefficients
         residuals[test] = off - off.mean()
     spread = _centered(f1[:, None], donors)
-    return {
-        "error": float(np.sqrt((residuals**2).mean())),
-        "explained": float(1 - (residuals**2).sum() / max((spread**2).sum(), 1e-12)),
-    }
+    explained = 1 - (residuals**2).sum() / max((spread**2).sum(), 1e-12)
+    return float(np.sqrt((residuals**2).mean())), float(explained)
 
 
 def _ridge(

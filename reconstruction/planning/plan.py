@@ -1,7 +1,8 @@
 """The search for the shots with the best expected result among the poses that a C-arm reaches.
 
-Few sets are all tried. Of more, several spread-out sets are improved by exchanging one shot at a time for whichever
-pose helps most, until none does; nothing is random, so the same reach gives the same plan.
+Few sets are all tried. Of more, all sets of a thinned-out reach are tried, and the best that look different are
+improved by exchanging one shot at a time for whichever pose helps most, until none does. Nothing is random, so the same
+reach gives the same plan.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,9 +17,11 @@ from drrkit.errors import InputError
 from reconstruction.planning.expectation import Expectation
 from reconstruction.planning.reach import Pose, directions_world, far_enough, line_angles_deg
 
-MOST_TRIED = 60_000
-_STARTS = 12
+MOST_TRIED = 30_000
+_STARTS = 8
 _CHUNK = 20_000
+# Starts that look alike end alike.
+_START_APART_DEG = 15.0
 # Smaller gains are rounding.
 _GAIN = 1e-9
 
@@ -78,8 +81,12 @@ def plan_views(
     if not len(sets):
         found = f"no {shots} poses of {len(kept)} with lines of sight {least_apart_deg:g} degrees apart"
         raise InputError("reach", found, "a smaller angle between shots, fewer shots or a wider reach")
-    order = np.lexsort((*sets.T[::-1], -np.round(worths, 9)))
-    return [bench.plan(members) for members in bench.distinct(sets[order], 1 + alternatives, distinct_deg)]
+    return [bench.plan(members) for members in bench.distinct(ranked(sets, worths), 1 + alternatives, distinct_deg)]
+
+
+def ranked(sets: Integer[np.ndarray, "s k"], worths: Float[np.ndarray, " s"]) -> Integer[np.ndarray, "s k"]:
+    """Sort sets, the best first; of equals the one whose poses were named first."""
+    return sets[np.lexsort((*sets.T[::-1], -np.round(worths, 9)))]
 
 
 class _Bench:
@@ -112,17 +119,16 @@ class _Bench:
         """Join parts of sets, without those that are not allowed and without repetition."""
         kept = [sets[self.allowed(sets)] for sets in parts]
         if not kept:
-            return np.zeros((0, 0), int), np.zeros(0)
+            return np.zeros((0, 1), int), np.zeros(0)
         sets = np.unique(np.concatenate(kept), axis=0)
         worths = [self.worths(sets[start : start + _CHUNK]) for start in range(0, len(sets), _CHUNK)]
         return sets, np.concatenate([np.zeros(0), *worths])
 
     def exchanged(self, shots: int) -> Iterator[Integer[np.ndarray, "s k"]]:
-        """Improve spread-out sets; yields the neighborhood of every set that nothing improves."""
-        for first in dict.fromkeys(np.linspace(0, len(self.poses) - 1, _STARTS).round().astype(int).tolist()):
-            members = self._spread_out(first, shots)
-            if members is None:
-                continue
+        """Improve the best sets of a thinned-out reach; yields the neighborhood of every set that nothing improves."""
+        thinned = self._thinned(shots)
+        sets, worths = self.judged(np.sort(thinned[part], axis=1) for part in _all_sets(len(thinned), shots))
+        for members in self.distinct(ranked(sets, worths), _STARTS, _START_APART_DEG):
             best = self.worths(members[None])[0]
             while True:
                 nearby = self._neighbors(members)
@@ -133,15 +139,17 @@ class _Bench:
                 members, best = nearby[place], worths[place]
             yield np.sort(nearby, axis=1)
 
-    def _spread_out(self, first: int, shots: int) -> Integer[np.ndarray, " k"] | None:
-        """From a first pose on, always add the one whose line of sight is furthest from all others."""
+    def _thinned(self, shots: int) -> Integer[np.ndarray, " m"]:
+        """As many poses as all sets of them can be tried; always the line of sight furthest from all before."""
+        count = shots
+        while comb(count + 1, shots) <= MOST_TRIED and count < len(self.poses):
+            count += 1
         angles_deg = line_angles_deg(self.lines_world, self.lines_world)
-        members = [first]
-        while len(members) < shots:
-            nearest_deg = np.where(self.apart[:, members].all(axis=1), angles_deg[:, members].min(axis=1), -1)
+        members = [0]
+        while len(members) < count:
+            nearest_deg = angles_deg[:, members].min(axis=1)
+            nearest_deg[members] = -1
             members.append(int(nearest_deg.argmax()))
-            if nearest_deg[members[-1]] < 0:
-                return None
         return np.array(members)
 
     def _neighbors(self, members: Integer[np.ndarray, " k"]) -> Integer[np.ndarray, "s k"]:
