@@ -1,9 +1,10 @@
 """Set the sizes in params.yaml to a preset's: ``python presets/choose.py paper``, and ``laptop`` to go back.
 
 A preset maps dotted keys of params.yaml to values; an entry of a list goes by its ``name``. ``!item "text"`` is an
-entry that the preset adds to a mapping, ``!none`` one that it does without. Only the text of these values is replaced,
-by that of the preset: comments, own acquisitions and all else stay as they are, byte by byte. ``--refresh`` goes the
-other way: it takes the values of laptop.yaml's keys from params.yaml.
+entry that the preset adds to a mapping (all that follows the colon, over several lines if need be), ``!none`` one that
+it does without. Only the text of these values is replaced, by that of the preset: comments, own acquisitions and all
+else stay as they are, byte by byte. ``--refresh`` goes the other way: it takes the values of laptop.yaml's keys from
+params.yaml.
 """
 
 import argparse
@@ -77,9 +78,12 @@ def texts_in(params: str, preset: Mapping[str, str]) -> dict[str, str]:
             continue
         if node is None:
             raise InputError(f"params.yaml, {key}", "no such key", "a key that is there")
+        if text.startswith((ITEM, NONE)):
+            start, end = _item_span(params, root, key)
+            texts[key] = f"{ITEM} {json.dumps(params[start:end])}"
+            continue
         start, end = _span(params, node, key)
-        own = params[start:end]
-        texts[key] = f"{ITEM} {json.dumps(own)}" if text.startswith((ITEM, NONE)) else own
+        texts[key] = params[start:end]
     return texts
 
 
@@ -160,8 +164,8 @@ def _edit(params: str, root: yaml.Node, key: str, old: str, new: str) -> _Edit:
             raise InputError(f"params.yaml, {parent}", "no mapping over several lines", f"one that {name} fits in")
         place = params.index("\n", _end(mapping)) + 1
         indent = " " * mapping.value[0][0].start_mark.column
-        return _Edit(place, place, f"{indent}{name}: {text}\n")
-    start, end = _span(params, _found(root, key), key)
+        return _Edit(place, place, f"{indent}{name}:{text}\n")
+    start, end = _item_span(params, root, key)
     if new == NONE:
         return _Edit(params.rindex("\n", 0, start) + 1, params.index("\n", end) + 1, "")
     return _Edit(start, end, text)
@@ -216,6 +220,16 @@ def _span(text: str, node: yaml.Node, key: str) -> tuple[int, int]:
         raise InputError(key, "no value on one line", "keys below it, or a value like 2, [1, 2] or {a: 1}")
     anchor = _ANCHOR.match(text, start)
     return (anchor.end() if anchor else start), end
+
+
+def _item_span(text: str, root: yaml.Node, key: str) -> tuple[int, int]:
+    """Find where an item's text starts, after the colon of its name, and ends, with the last of its lines."""
+    parent, _, name = key.rpartition(".")
+    mapping = _found(root, parent)
+    for own, value in mapping.value if isinstance(mapping, yaml.MappingNode) and not mapping.flow_style else []:
+        if own.value == name:
+            return own.end_mark.index + 1, text.index("\n", max(own.end_mark.index, _end(value)))
+    raise InputError(f"params.yaml, {key}", "no item of a mapping over several lines", "one")
 
 
 def _end(node: yaml.Node) -> int:

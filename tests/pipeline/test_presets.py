@@ -1,6 +1,7 @@
 """Presets set the sizes that they list, leave everything else as it is, and fit the stages."""
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -110,18 +111,21 @@ def test_presets_fit_every_stage(chosen, name, stage):
 
 def test_every_fold_of_the_paper_has_what_it_needs(chosen):
     params = yaml.safe_load(chosen["paper"])
-    folds = params["sessions"]["folds"]
+    # The frozen splits stay: the studies look at their test donors.
+    assert params["sessions"]["folds"]["frozen"] is None
+    folds = {name: fold for name, fold in params["sessions"]["folds"].items() if name != "frozen"}
     assert sorted((fold["number"], fold["of"], fold["seed"]) for fold in folds.values()) == [
         (n, 5, 1) for n in range(1, 6)
     ]
-    assert list(folds) == list(params["translate"]["folds"]) == list(params["evaluate"]["folds"])
+    assert ["frozen", *folds] == list(params["translate"]["folds"])
+    assert list(folds) == list(params["evaluate"]["folds"])
     translators, rungs = params["train_translator"]["models"], params["finetune"]["rungs"]
     for fold, wanted in params["translate"]["folds"].items():
         assert {translators[name].get("fold", "frozen") for name in wanted["judged"]} == {fold}
-        for rung, told in params["evaluate"]["folds"][fold].items():
+        for told in params["evaluate"]["folds"].get(fold, {}).values():
             kind, network = told["network"].split("/")
             if kind == "finetune" and rungs[network]["images"] is not None:
-                assert (rung, rungs[network]["fold"]) == (rung, fold)
+                assert rungs[network]["fold"] == fold
                 assert told["images"] == rungs[network]["images"]
             if told["images"] not in ("real", "synthetic"):
                 assert told["images"] in wanted["learned_from"]
@@ -163,11 +167,19 @@ def test_one_place_cannot_have_two_values():
         choose.with_values(TOY, {"boot.resamples": "30", "judge.resamples": "40"})
 
 
+def test_an_item_over_several_lines_makes_room_and_comes_back():
+    without = choose.with_values(TOY, {"models.second": "!none", "models.third": '!item " {steps: 9}"'})
+    assert list(yaml.safe_load(without)["models"]) == ["first", "third"]
+    lines = "!item " + json.dumps("\n    <<: *first\n    steps: 7")
+    assert choose.texts_in(TOY, {"models.second": "!none"}) == {"models.second": lines}
+    assert choose.with_values(without, {"models.second": lines, "models.third": "!none"}) == TOY
+
+
 def test_items_come_and_go():
     items = {
-        "models.third": '!item "{<<: *first, steps: 9}"',
-        "models.fourth": '!item "{<<: *first}"',
-        "acquisitions.torso-02": '!item "{folder: x}"',
+        "models.third": '!item " {<<: *first, steps: 9}"',
+        "models.fourth": '!item " {<<: *first}"',
+        "acquisitions.torso-02": '!item " {folder: x}"',
     }
     text = choose.with_values(TOY, items)
     parsed = yaml.safe_load(text)
@@ -185,8 +197,8 @@ def test_items_come_and_go():
     [
         ("models.first.step", "6", "no such key"),
         ("models.first", "6", "no value on one line"),
-        ("models.zeroth.steps", '!item "1"', "no such key"),
-        ("boot.more", '!item "1"', "no mapping over several lines"),
+        ("models.zeroth.steps", '!item " 1"', "no such key"),
+        ("boot.more", '!item " 1"', "no mapping over several lines"),
     ],
 )
 def test_bad_keys_are_refused(key, value, message):
@@ -199,58 +211,70 @@ def test_refresh_takes_values_and_leaves_comments():
     assert choose.refreshed(stale, TOY) == stale.replace("steps: 1", "steps: 5")
 
 
-def run(folder, *words):
-    command = [sys.executable, "presets/choose.py", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-
-
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, monkeypatch):
     (tmp_path / "presets").mkdir()
-    for path in (ROOT / "presets").iterdir():
-        if path.is_file():
-            (tmp_path / "presets" / path.name).write_bytes(path.read_bytes())
+    for name in ("choose.py", "laptop.yaml", "paper.yaml"):
+        (tmp_path / "presets" / name).write_bytes((ROOT / "presets" / name).read_bytes())
     (tmp_path / "params.yaml").write_text(PARAMS + "\n# a lab's note\n")
+    monkeypatch.setattr(choose, "PRESETS", tmp_path / "presets")
+    monkeypatch.setattr(choose, "PARAMS", tmp_path / "params.yaml")
     return tmp_path
 
 
-def test_the_command_switches_tells_and_switches_back(folder):
-    assert run(folder, "laptop").returncode == 0
+@pytest.fixture
+def told(folder, capsys):
+    """What choosing tells."""
+
+    def run(*words):
+        choose.main(list(words))
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_the_command_switches_tells_and_switches_back(folder, told):
+    told("laptop")
     before = (folder / "params.yaml").read_bytes()
-    done = run(folder, "paper")
-    assert done.returncode == 0
-    assert "pretrain.models.lumbar.training.steps: " in done.stdout
-    assert " -> 20000\n" in done.stdout
+    out = told("paper")
+    assert "pretrain.models.lumbar.training.steps: " in out
+    assert " -> 20000\n" in out
     assert b"# a lab's note" in (folder / "params.yaml").read_bytes()
-    assert run(folder, "paper").stdout.startswith("params.yaml: 0 of ")
-    assert run(folder, "laptop").returncode == 0
+    assert told("paper").startswith("params.yaml: 0 of ")
+    told("laptop")
     assert (folder / "params.yaml").read_bytes() == before
 
 
-def test_wrong_presets_exit_with_2_and_change_nothing(folder):
-    before = (folder / "params.yaml").read_bytes()
-    done = run(folder, "desktop")
-    assert (done.returncode, done.stderr) == (2, "preset: found 'desktop'; wanted laptop or paper\n")
-    (folder / "presets" / "paper.yaml").write_text("pretrain.models.lumbar.training.step: 5\n")
-    done = run(folder, "paper")
-    assert done.returncode == 2
-    assert "no such key" in done.stderr
-    (folder / "presets" / "paper.yaml").write_text("pretrain: {\n")
-    done = run(folder, "paper")
-    assert done.returncode == 2
-    assert "no YAML" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert run(folder).returncode == 2
-    assert (folder / "params.yaml").read_bytes() == before
-
-
-def test_refresh_follows_params(folder):
-    assert run(folder, "laptop").returncode == 0
+def test_refresh_follows_params(folder, told):
+    told("laptop")
     params = (folder / "params.yaml").read_text()
-    (folder / "params.yaml").write_text(
-        params.replace("      training: &training\n        steps: ", "      training: &training\n        steps: 1")
-    )
-    done = run(folder, "--refresh")
-    assert done.returncode == 0
-    assert "laptop.yaml: 1 of " in done.stdout
-    assert run(folder, "laptop").stdout.startswith("params.yaml: 0 of ")
+    steps = "      training: &training\n        steps: "
+    assert steps in params
+    (folder / "params.yaml").write_text(params.replace(steps, f"{steps}1"))
+    out = told("--refresh")
+    assert out.startswith("pretrain.models.lumbar.training.steps: ")
+    assert "laptop.yaml: 1 of " in out
+    assert told("laptop").startswith("params.yaml: 0 of ")
+
+
+@pytest.mark.parametrize(
+    ("paper", "message"),
+    [
+        ("pretrain.models.lumbar.training.step: 5\n", "no such key"),
+        ("pretrain: {\n", "no YAML"),
+        ("- 5\n", "no mapping"),
+        ("phantom.count: 5\nphantom.count: 6\n", "the key twice"),
+    ],
+)
+def test_bad_presets_change_nothing(folder, told, paper, message):
+    before = (folder / "params.yaml").read_bytes()
+    (folder / "presets" / "paper.yaml").write_text(paper)
+    with pytest.raises(InputError, match=message):
+        told("paper")
+    assert (folder / "params.yaml").read_bytes() == before
+
+
+def test_wrong_presets_exit_with_2_and_one_line(folder):
+    command = [sys.executable, "presets/choose.py", "desktop"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "preset: found 'desktop'; wanted laptop or paper\n")
