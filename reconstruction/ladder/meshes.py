@@ -129,5 +129,6 @@ def _grid_of_box(truth: Truth, loaded: EvaluationCase) -> Grid:
 def _inside(loaded: EvaluationCase, level: str, points_world: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
     truth = loaded.truths[level]
     places = rigid.apply(_grid_of_box(truth, loaded).grid_from_world, points_world)[:, ::-1].T
-    values = ndimage.map_coordinates(truth.mask.astype(np.float32), places, order=1, mode="constant", cval=0.0)
+    # Beyond the box are voxels of background, towards which values fall; "constant" would cut them off at once.
+    values = ndimage.map_coordinates(truth.mask.astype(np.float32), places, order=1, mode="grid-constant", cval=0.0)
     return np.asarray(values > 0.5)

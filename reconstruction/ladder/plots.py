@@ -12,6 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from reconstruction.judging.plots import INK, write_png
 from reconstruction.ladder.meshes import JudgedMesh
@@ -27,7 +28,8 @@ _TRUE_COLOR = (0.80, 0.80, 0.78)
 _ERRORS = LinearSegmentedColormap.from_list("errors", ["#efe9dc", "#f6d27a", "#ee8a3c", "#c9352f", "#6b1450"])
 # From behind and a little from the left and above.
 _AZIMUTH_DEG, _ELEVATION_DEG = 38.0, 14.0
-_MARGIN_MM, _PIXELS_PER_MM = 4.0, 3.4
+_MARGIN_MM, _PIXELS_PER_MM, _PANEL_IN = 3.0, 3.2, 2.3
+_HALO = [withStroke(linewidth=3.5, foreground="white")]
 
 
 def write_ladder(path: Path, table: pd.DataFrame, summary: Mapping[str, Any], images: str, confidence: float) -> None:
@@ -95,11 +97,10 @@ def write_mesh_picture(
     stand = Stand.around(every, _AZIMUTH_DEG, _ELEVATION_DEG, _MARGIN_MM, _PIXELS_PER_MM)
     height, width = stand.size_px
     count = 1 + len(rungs)
-    panel_in = 2.55
-    figure = Figure(figsize=(panel_in * count + 0.75, panel_in * height / width + 1.0), layout="constrained")
+    figure = Figure(figsize=(_PANEL_IN * count + 1.2, _PANEL_IN * height / width + 1.3), layout="constrained")
     axes = figure.subplots(1, count, squeeze=False)[0]
     _panel(axes[0], truth, stand, None, limit_mm)
-    axes[0].set_title("truth (labels of the CT)", fontsize=12)
+    axes[0].set_title("truth\n(labels of the CT)", fontsize=12)
     for axis, (rung, meshes) in zip(axes[1:], rungs.items(), strict=True):
         _panel(axis, meshes, stand, truth, limit_mm)
         errors = [judged.error_mm for judged in meshes.values() if judged.error_mm is not None]
@@ -113,7 +114,8 @@ def write_mesh_picture(
     bar = figure.colorbar(ScalarMappable(Normalize(0, limit_mm), _ERRORS), ax=list(axes), extend="max", shrink=0.8)
     bar.set_label("distance to the true surface (mm)", fontsize=11)
     bar.ax.tick_params(labelsize=10)
-    figure.suptitle(title, fontsize=13, weight="bold")
+    figure.suptitle(title, fontsize=13.5, weight="bold")
+    figure.supxlabel("seen from behind and from the left; gray outline: the true bone", fontsize=11, color="#505050")
     write_png(path, figure)
 
 
@@ -165,7 +167,7 @@ def _point(axis: Axes, place: float, row: pd.Series, number: int, bold: bool) ->
         top = row["f1"] if np.isnan(row["ci_high"]) else row["ci_high"]
         axis.annotate(
             f"{row['f1']:.2f}", (place, top), (0, 6), textcoords="offset points", ha="center", fontsize=12,
-            weight="bold", color=INK,
+            weight="bold", color=INK, path_effects=_HALO,
         )  # fmt: skip
 
 

@@ -70,7 +70,7 @@ def ladder_table(means: pd.DataFrame, table: pd.DataFrame, group: str) -> pd.Dat
             row: dict[str, Any] = {"rung": rung, "views": views, "f1": union.loc["f1", "mean"]}
             row |= {f"f1_{level.lower()}": levels.get(level, np.nan) for level in LUMBAR_LEVELS}
             row |= {column: union.loc[metric, "mean"] for column, metric in _COLUMNS.items()}
-            row |= {MISSED: float(missed[rung, views].mean()), "donors": int(union.loc["f1", "donors"])}
+            row |= {MISSED: missed[rung, views], "donors": int(union.loc["f1", "donors"])}
             row |= {"ci_low": union.loc["f1", "low"], "ci_high": union.loc["f1", "high"]}
             rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -117,7 +117,7 @@ def source_of_images(simulated: int, donors: int) -> str:
         return "SIMULATED X-rays"
     if simulated == 0:
         return "X-rays of specimens"
-    return f"SIMULATED X-rays of {simulated} donors, real ones of {donors - simulated}"
+    return f"SIMULATED X-rays of {simulated} donor{'' if simulated == 1 else 's'}, real ones of {donors - simulated}"
 
 
 def _of_group(
@@ -132,7 +132,7 @@ def _of_group(
             of = _cell(means, group, rung, views)
             union = of[of["level"] == UNION].set_index("metric")
             numbers = {name: _rounded(union.loc[name, ["mean", "low", "high"]]) for name in SHOWN}
-            numbers[MISSED] = [*_rounded([missed[rung, views].mean()]), None, None]
+            numbers[MISSED] = [*_rounded([missed[rung, views]]), None, None]
             rungs.setdefault(rung, {})[f"views{views}"] = numbers
             adapted, source, ceiling = (_by_donor(table, group, name, views) for name in (rung, SOURCE_ONLY, CEILING))
             gaps.setdefault(rung, {})[f"views{views}"] = _rounded(gap_closed(adapted, source, ceiling, bootstrap))
@@ -159,11 +159,13 @@ def _cell(means: pd.DataFrame, group: str, rung: str, views: int) -> pd.DataFram
     return means[fits & (means["region"] == WHOLE)]
 
 
-def _missed(table: pd.DataFrame, group: str) -> pd.Series:
-    """How many vertebrae each donor misses, by rung, number of views and donor; sessions of a donor are averaged."""
+def _missed(table: pd.DataFrame, group: str) -> dict[tuple[str, int], float]:
+    """How many vertebrae a donor misses on average, by rung and number of views."""
     levels = table[(table["group"] == group) & (table["level"] != UNION) & (table["region"] == WHOLE)]
-    counted = levels.groupby(["rung", "n_views", "donor", "acquisition"], sort=False)[MISSED].sum()
-    return counted.groupby(["rung", "n_views", "donor"], sort=False).mean()
+    counted = levels.groupby(["rung", "n_views", "donor", "acquisition"])[MISSED].sum()
+    # Sessions of one donor are averaged before donors are.
+    averaged = counted.groupby(level=["rung", "n_views", "donor"]).mean().groupby(level=["rung", "n_views"]).mean()
+    return {(str(rung), int(views)): float(value) for (rung, views), value in averaged.items()}
 
 
 def _by_donor(table: pd.DataFrame, group: str, rung: str, views: int) -> Float[np.ndarray, " donors"]:
