@@ -15,7 +15,7 @@ from reconstruction.grid import Grid
 from reconstruction.origin.isocenter import isocenter_world
 from reconstruction.runtime import Runtime
 from reconstruction.upsampling import Margin, finer, labels_of, margins_on
-from reconstruction.views import check_sees, checked_camera, prepare_views
+from reconstruction.views import PreparedViews, check_sees, checked_camera, mirrored_views, prepare_views
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +47,7 @@ def reconstruct(
     spacing_mm: float,
     center_world: ArrayLike | None = None,
     world_from_grid_rotation: ArrayLike | None = None,
+    mirror: bool = False,
 ) -> Reconstruction:
     """Reconstruct from any number of calibrated views.
 
@@ -56,6 +57,7 @@ def reconstruct(
         spacing_mm: Voxel size of the labels; those of the network where they are smaller.
         center_world: (3,) where the middle of the grid goes; the point nearest to all central rays if None.
         world_from_grid_rotation: (3, 3) whose columns are the grid's axes in the world; along the patient's if None.
+        mirror: Average with what the network makes of the mirrored scene, for twice the network's time.
 
     Raises:
         InputError: No view, one that is not calibrated, not line integrals or that sees none of the grid, no center
@@ -73,12 +75,11 @@ def reconstruct(
     grid = finer(network_grid, spacing_mm)
     views = prepare_views(list(radiographs.values()), network_grid, spec.window)
     prepared = time.perf_counter()
-    logits = runtime.predict(views.images, views.pixel_from_grid)
-    wanted = (len(spec.classes) + 1, *spec.grid_shape)
-    if logits.shape != wanted:
-        raise InputError("model", f"an answer of shape {logits.shape}", f"{wanted}, as its description says")
+    probabilities = _probabilities(runtime, views)
+    if mirror:
+        seen = _probabilities(runtime, mirrored_views(views, network_grid.shape[2]))
+        probabilities = (probabilities + seen[..., ::-1]) / 2
     predicted = time.perf_counter()
-    probabilities = torch.softmax(torch.from_numpy(logits), dim=0).numpy()
     # One NaN in the input reaches every voxel or few; a sum finds it either way.
     if not np.isfinite(probabilities.sum()):
         raise InputError("model", "NaN in its answer", "weights and images of finite numbers")
@@ -92,6 +93,14 @@ def reconstruct(
         "total": done - started,
     }
     return Reconstruction(labels, grid, spec.classes, margins, probabilities, network_grid, seconds)
+
+
+def _probabilities(runtime: Runtime, views: PreparedViews) -> Float32[np.ndarray, "c z y x"]:
+    logits = runtime.predict(views.images, views.pixel_from_grid)
+    wanted = (len(runtime.spec.classes) + 1, *runtime.spec.grid_shape)
+    if logits.shape != wanted:
+        raise InputError("model", f"an answer of shape {logits.shape}", f"{wanted}, as its description says")
+    return torch.softmax(torch.from_numpy(logits), dim=0).numpy()
 
 
 def _checked_center(center_world: ArrayLike) -> Float[np.ndarray, " 3"]:

@@ -68,6 +68,30 @@ def prepare_views(radiographs: Sequence[Radiograph], grid: Grid, window: ViewWin
     return PreparedViews(np.stack(images), np.stack(matrices), tuple(cameras))
 
 
+def mirrored_views(prepared: PreparedViews, grid_width: int) -> PreparedViews:
+    """Show the same scene in a mirror that swaps the first axis of the grid, the patient's right and left.
+
+    A spine and its mirror image are equally likely, so what a network makes of the mirrored views, mirrored back, is a
+    second opinion.
+
+    Args:
+        prepared: Views of a grid.
+        grid_width: Voxels of the grid along its first axis (X).
+
+    Returns:
+        Images mirrored along their columns, with matrices from the mirrored grid to the mirrored pixels.
+    """
+    columns = prepared.images.shape[-1]
+    mirrored_from_pixel = np.array([[-1, 0, columns - 1], [0, 1, 0], [0, 0, 1]], np.float32)
+    grid_from_mirrored = np.diag(np.array([-1, 1, 1, 1], np.float32))
+    grid_from_mirrored[0, 3] = grid_width - 1
+    return PreparedViews(
+        np.ascontiguousarray(prepared.images[..., ::-1]),
+        (mirrored_from_pixel @ prepared.pixel_from_grid @ grid_from_mirrored).astype(np.float32),
+        tuple(camera.flipped_horizontally() for camera in prepared.cameras),
+    )
+
+
 def normalized(
     pixels: Float32[np.ndarray, "h w"], field: Bool[np.ndarray, "h w"] | None = None
 ) -> Float32[np.ndarray, "h w"]:

@@ -14,7 +14,7 @@ from drrkit.radiograph import Radiograph
 from drrkit.volume import check_affine
 from reconstruction.grid import Grid
 from reconstruction.model import ViewWindow
-from reconstruction.views import PreparedViews, prepare_views
+from reconstruction.views import PreparedViews, mirrored_views, prepare_views
 
 # Calibrated line integrals and a grid -> (C, Z, Y, X) probabilities of every class, background first. Whatever does so
 # can be evaluated and studied: a network, another runtime, or a method without any network.
@@ -50,7 +50,9 @@ def predict(network: nn.Module, prepared: PreparedViews, grid: Grid) -> Float32[
         return logits.softmax(dim=0).cpu().numpy()
 
 
-def network_predictor(network: nn.Module, window: ViewWindow, precision: Precision = "fp32") -> Predictor:
+def network_predictor(
+    network: nn.Module, window: ViewWindow, precision: Precision = "fp32", mirror: bool = False
+) -> Predictor:
     """Return the predictor of a network: views are brought to its window, then it runs.
 
     Args:
@@ -58,15 +60,22 @@ def network_predictor(network: nn.Module, window: ViewWindow, precision: Precisi
         window: Of the network.
         precision: ``bf16`` runs convolutions with 8 bits of mantissa, as training does: half the time on processors
             that know such numbers, and scores that differ by less than a thousandth.
+        mirror: Average with what the network makes of the mirrored scene, for twice the time.
     """
+
+    def run(prepared: PreparedViews, grid: Grid) -> Float32[np.ndarray, "c z y x"]:
+        probabilities = predict(network, prepared, grid)
+        if not mirror:
+            return probabilities
+        return (probabilities + predict(network, mirrored_views(prepared, grid.shape[2]), grid)[..., ::-1]) / 2
 
     def predictor(radiographs: Sequence[Radiograph], grid: Grid) -> Float32[np.ndarray, "c z y x"]:
         prepared = prepare_views(radiographs, grid, window)
         if precision == "fp32":
-            return predict(network, prepared, grid)
+            return run(prepared, grid)
         # Here and not around all: threads do not inherit it.
         with torch.autocast(next(network.parameters()).device.type, torch.bfloat16):
-            return predict(network, prepared, grid)
+            return run(prepared, grid)
 
     return predictor
 

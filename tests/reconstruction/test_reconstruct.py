@@ -46,6 +46,17 @@ def test_balls_are_where_they_were(runtime, spacing_mm):
     np.testing.assert_allclose(result.grid.spacing_mm, spacing_mm)
 
 
+def test_a_hull_is_the_same_in_a_mirror_and_what_is_not_is_averaged(runtime):
+    plain, mirrored = (reconstruct(hull.radiographs(), runtime, 3.0, mirror=mirror) for mirror in (False, True))
+    np.testing.assert_allclose(mirrored.probabilities, plain.probabilities, atol=2e-3)
+    np.testing.assert_array_equal(mirrored.labels, plain.labels)
+    # A network that sees bone on the right, whatever it is shown, is as sure of the left after the mirror.
+    logits = np.zeros((3, *hull.GRID_SHAPE), np.float32)
+    logits[1, :, :, 0] = 9.0
+    averaged = reconstruct(hull.radiographs(), answering(runtime, logits), 3.0, mirror=True).probabilities
+    np.testing.assert_allclose(averaged[..., 0], averaged[..., -1], atol=1e-6)
+
+
 def test_grid_may_be_placed_and_turned(runtime):
     rotation = Rotation.from_euler("zx", [25, -10], degrees=True).as_matrix()
     center = hull.ISOCENTER + np.array([3.0, -2.0, 1.0])

@@ -9,7 +9,7 @@ from drrkit.geometry.presets import PRESETS
 from drrkit.radiograph import Radiograph
 from reconstruction.grid import Grid
 from reconstruction.model import ViewWindow
-from reconstruction.views import normalized, prepare_views
+from reconstruction.views import mirrored_views, normalized, prepare_views
 
 CENTER = np.array([12.0, -7.0, -310.0])
 GRID = Grid.centered(CENTER, (24, 16, 16), 4.0)
@@ -99,6 +99,23 @@ def test_the_matrices_project_voxels():
         u, v, depth_mm = matrix @ voxel
         assert depth_mm == pytest.approx(camera.depth_mm(point), rel=1e-5)
         assert [u / depth_mm, v / depth_mm] == pytest.approx(camera.project(point), abs=1e-3)
+
+
+def test_a_mirrored_voxel_falls_on_the_mirrored_pixel():
+    grid = Grid.centered(CENTER, (5, 7, 9), 3.0)
+    radiographs = [ball_image(small_camera(primary_deg=angle), CENTER + OFFSET_MM) for angle in (0.0, 40.0)]
+    prepared = prepare_views(radiographs, grid, WINDOW)
+    mirrored = mirrored_views(prepared, grid.shape[2])
+    columns = WINDOW.size_px[1]
+    voxel, opposite = np.array([2.0, 6.0, 1.0, 1.0]), np.array([6.0, 6.0, 1.0, 1.0])
+    for matrix, other in zip(prepared.pixel_from_grid, mirrored.pixel_from_grid, strict=True):
+        u, v, depth_mm = matrix @ voxel
+        assert other @ opposite == pytest.approx([(columns - 1) * depth_mm - u, v, depth_mm], rel=1e-4)
+    np.testing.assert_array_equal(mirrored.images[..., 0], prepared.images[..., -1])
+    twice = mirrored_views(mirrored, grid.shape[2])
+    np.testing.assert_array_equal(twice.images, prepared.images)
+    np.testing.assert_allclose(twice.pixel_from_grid, prepared.pixel_from_grid, rtol=1e-5, atol=1e-2)
+    assert [camera.is_mirrored for camera in mirrored.cameras] != [camera.is_mirrored for camera in prepared.cameras]
 
 
 def test_a_window_that_is_the_image_stays_as_it_is():
