@@ -221,9 +221,10 @@ def _show(
     Console(highlight=False).print(table)
     notes = Console(highlight=False, soft_wrap=True, stderr=True)
     kind, donors = expectation.about.get("kind", "?"), expectation.about.get("donors", ())
+    simulated = "SIMULATED " if expectation.about.get("simulated") else ""
     left_out = f", {unlike} of them unlike any view that was scored" if unlike else ""
     notes.print(f"{reached} poses reached{left_out}; std: AP, lateral and the next standard views", markup=False)
-    notes.print(f"F1 expected from {kind} images of {len(donors)} validation donors", markup=False)
+    notes.print(f"F1 expected from {kind} images of {len(donors)} {simulated}validation donors", markup=False)
     notes.print(ESTIMATE, markup=False)
 
 

@@ -174,7 +174,9 @@ def shortest_tour(poses: Sequence[Pose], start: Pose = AP) -> tuple[float, tuple
     angles = np.array([(pose.primary_deg, pose.secondary_deg) for pose in (*poses, start)])
     ways = np.abs(angles[:, None] - angles[None]).sum(axis=2)
     # (visited as bits, last) -> (length, order); ties go to the order that is given.
-    best = {(1 << first, first): (float(ways[count, first]), (first,)) for first in range(count)}
+    best: dict[tuple[int, int], tuple[float, tuple[int, ...]]] = {
+        (1 << first, first): (float(ways[count, first]), (first,)) for first in range(count)
+    }
     for _ in range(count - 1):
         longer: dict[tuple[int, int], tuple[float, tuple[int, ...]]] = {}
         for (visited, last), (length, order) in best.items():

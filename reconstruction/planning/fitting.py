@@ -84,7 +84,7 @@ def fit_view_expectation(
         "kind": "/".join(sorted({loaded.case.kind for loaded in chosen})),
         "splits": sorted({loaded.case.split for loaded in chosen}),
         "donors": [loaded.case.donor_id for loaded in chosen],
-        "populations": sorted({loaded.case.population for loaded in chosen}),
+        "simulated": any(is_simulated(loaded) for loaded in chosen),
     }
     return fit_table(table, parameters, about), table
 
@@ -141,6 +141,11 @@ def fit_table(table: pd.DataFrame, parameters: FitParameters, about: dict[str, A
             "trials": [trial._asdict() for trial in trials],
         },
     )
+
+
+def is_simulated(loaded: EvaluationCase) -> bool:
+    """Say whether a case's donor was drawn from a population: people are of none."""
+    return bool(loaded.case.population)
 
 
 def _left_out_error(

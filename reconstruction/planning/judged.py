@@ -19,7 +19,7 @@ from reconstruction.judging.viewplan import VIEW_SET, matched_views, views_for
 from reconstruction.model import ModelSpec
 from reconstruction.planning.budget import BudgetParameters, estimate_budget
 from reconstruction.planning.expectation import Expectation
-from reconstruction.planning.fitting import FitParameters
+from reconstruction.planning.fitting import FitParameters, is_simulated
 from reconstruction.planning.plan import plan_views
 from reconstruction.planning.reach import Pose, directions_world, standard_poses
 from reconstruction.planning.scoring import score_sets
@@ -27,7 +27,7 @@ from reconstruction.planning.scoring import score_sets
 PLANNED, STANDARD, RANDOM = "planned", "ap_lateral", "random"
 COLUMNS = (
     "shots", "kind", "views", "f1", "ci_low", "ci_high", "expected_f1", "dose_rel", "seconds",
-    "gain", "gain_low", "gain_high", "donors",
+    "gain", "gain_low", "gain_high", "donors", "simulated",
 )  # fmt: skip
 
 ViewNames = tuple[str, ...]
@@ -88,15 +88,20 @@ def compare_plans(
     Returns:
         A row for each number of shots and kind of set: ``views`` (random sets are joined by `` | ``), union F1 with its
         interval over donors, what was expected, dose over that of AP + lateral and seconds (both estimates, means over
-        random sets), and ``gain``: F1 above that of the standard views in the same donors, with its interval.
+        random sets), ``gain``: F1 above that of the standard views in the same donors, with its interval; how many
+        donors, and whether any of them is simulated.
 
     Raises:
-        InputError: No case, a number of shots that the model does not know, or a case that lacks a view.
+        InputError: No case, a donor that ``expectation`` was fitted on, a number of shots that it does not know, or a
+            case that lacks a view.
     """
     if not cases:
         raise InputError("comparison of plans", "no case", "at least one held-out donor")
     comparison = parameters.comparison
     chosen = spread_evenly(list(cases), comparison.cases)
+    known = sorted({loaded.case.donor_id for loaded in chosen} & set(expectation.about.get("donors", ())))
+    if known:
+        raise InputError("comparison of plans", f"{', '.join(known)}, of the model's fit", "donors that it never saw")
     poses = standard_poses(VIEW_SET)
     groups: dict[tuple[int, str], list[ViewNames]] = {}
     for shots in comparison.shots:
@@ -126,6 +131,7 @@ def compare_plans(
                 float(gain.mean()),
                 *bootstrap_ci(gain.to_numpy(), comparison.bootstrap),
                 len(f1),
+                any(is_simulated(loaded) for loaded in chosen),
             )
         )
     return pd.DataFrame(rows, columns=list(COLUMNS))

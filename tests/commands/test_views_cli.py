@@ -15,7 +15,7 @@ from reconstruction.commands import views
 from reconstruction.planning.expectation import Expectation, write_expectation
 from reconstruction.planning.reach import Pose, read_poses, standard_poses
 
-REACH = ("--primary-range", "-40", "100", "--secondary-range", "-20", "20", "--step-deg", "10")
+REACH = ("--primary-range", "-40", "100", "--secondary-range", "-20", "20", "--step-deg", "15")
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def model(tmp_path):
         counts=(2, 6),
         learned_deg=tuple((pose.primary_deg, pose.secondary_deg) for pose in standard_poses("adapt-28").values()),
         trust_deg=12.0,
-        about={"kind": "drr", "donors": ["a", "b"]},
+        about={"kind": "drr", "donors": ["a", "b"], "simulated": True},
     )
     path = tmp_path / "model.json"
     write_expectation(path, made)
@@ -50,7 +50,7 @@ def run(model, *words):
 def test_the_plan_is_shown_as_the_c_arm_shows_it(model):
     result = run(model, *REACH, "--shots", 2)
     assert result.exit_code == 0, result.output
-    for words in ("LAO 90", "lat-left", "+- 0.013", "std", "estimates", "drr images of 2 validation donors"):
+    for words in ("LAO 90", "lat-left", "+- 0.013", "std", "estimates", "drr images of 2 SIMULATED validation donors"):
         assert words in result.output
     assert max(map(len, result.stdout.splitlines())) <= 80
 

@@ -49,6 +49,7 @@ PARAMETERS = PlanningParameters.model_validate(
     }
 )
 CASES = [toy_case(f"donor-{number}") for number in range(3)]
+UNSEEN = [toy_case(f"unseen-{number}") for number in range(3)]
 
 
 def off_mm(radiographs):
@@ -112,7 +113,7 @@ def test_donors_get_other_sets_and_the_same_seed_the_same(fitted):
 def test_the_planned_set_beats_random_ones(fitted):
     expectation, _ = fitted
     done = []
-    table = compare_plans(PREDICTOR, CASES, SPEC, expectation, PARAMETERS, 1, done.append)
+    table = compare_plans(PREDICTOR, UNSEEN, SPEC, expectation, PARAMETERS, 1, done.append)
     assert tuple(table.columns) == COLUMNS
     assert table["kind"].tolist() == ["planned", "ap_lateral", "random"] * 2
     for _, rows in table.groupby("shots"):
@@ -123,6 +124,7 @@ def test_the_planned_set_beats_random_ones(fitted):
     assert standard["views"] == "+".join(views_for(3))
     assert (standard["gain"], standard["gain_low"]) == (0, 0)
     assert standard["donors"] == 2
+    assert standard["simulated"]
     pair = table[(table["kind"] == "ap_lateral") & (table["shots"] == 2)].iloc[0]
     assert pair["dose_rel"] == pytest.approx(1)
     assert pair["seconds"] == pytest.approx(9 + 2 * 5)
@@ -145,3 +147,8 @@ def test_too_few_donors_or_views_are_refused(fitted):
         fit_view_expectation(PREDICTOR, few, SPEC, PARAMETERS.fit)
     with pytest.raises(InputError, match="no case"):
         compare_plans(PREDICTOR, [], SPEC, fitted[0], PARAMETERS)
+
+
+def test_donors_of_the_fit_are_no_test(fitted):
+    with pytest.raises(InputError, match="donor-0"):
+        compare_plans(PREDICTOR, CASES, SPEC, fitted[0], PARAMETERS)
