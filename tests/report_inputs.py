@@ -147,7 +147,13 @@ def _studies(places: Places) -> None:
     sets = [
         ("AP + lateral + oblique", 0, "group", "ap-00+lat-left+obl-left", 0.86),
         ("AP + lateral + oblique", 0, "group", "ap-00+lat-left+obl-right-30", 0.855),
-        ("off both planes", 1, "group", "misc-left-40-cranial-20+misc-right-40-cranial-20+misc-left-65-cranial-10", 0.82),
+        (
+            "off both planes",
+            1,
+            "group",
+            "misc-left-40-cranial-20+misc-right-40-cranial-20+misc-left-65-cranial-10",
+            0.82,
+        ),
         ("three laterals", 2, "group", "lat-left+lat-left-cranial-12+lat-left-caudal-12", 0.7),
     ]
     _csv(out / "view_sets_means.csv", _means("view_sets", sets))
@@ -247,8 +253,8 @@ def _donors(places: Places) -> None:
     ]
     write_pairset(places.sessions / "frozen" / "pairset.json", sessions)
     cases = [
-        Case(f"c-{number}", f"c-{number}", split, "drr", ("ap-00",), root / "c", root / "i", root / "l", "verse", LEVELS, "adults")
-        for number, split in enumerate(("train", "validation", "test", "test"))
+        Case(name, name, split, "drr", ("ap-00",), root / "c", root / "i", root / "l", "verse", LEVELS, "adults")
+        for name, split in (("c-1", "train"), ("c-2", "validation"), ("c-3", "test"), ("c-4", "test"))
     ]  # fmt: skip
     write_cases(places.cases / "cases.json", cases)
     cohort = pd.DataFrame(
@@ -293,7 +299,12 @@ def _pipeline(places: Places) -> None:
     phantom = {**entry, "params": {"params.yaml": {"phantom": {"first_seed": 7}}}}
     lock = {"phantom": phantom, "calibrate@sim-01": entry, "evaluate": entry, "report": entry, "gone": entry}
     places.lock.write_text(yaml.safe_dump({"schema": "2.0", "stages": lock}))
-    accounts = {"phantom": (None, 12.5), "calibrate.sim-01": ("sim-01", 75.0), "report": (None, 3.0), "gone": (None, 1.0)}
+    accounts = {
+        "phantom": (None, 12.5),
+        "calibrate.sim-01": ("sim-01", 75.0),
+        "report": (None, 3.0),
+        "gone": (None, 1.0),
+    }
     for name, (item, seconds) in accounts.items():
         record = {"stage": name.split(".")[0], "item": item, "seconds": seconds, "peak_mb": 512.0, "cpu_seconds": 1.0}
         _json(places.accounts / f"{name}.json", record)

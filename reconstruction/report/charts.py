@@ -6,7 +6,18 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from reconstruction.report.drawings import ALL, COLORS, QUIET, Control, Drawing, empty_figure, interval, words
+from reconstruction.report.drawings import (
+    ALL,
+    COLORS,
+    GRID,
+    QUIET,
+    Control,
+    Drawing,
+    color_bar,
+    empty_figure,
+    interval,
+    words,
+)
 from reconstruction.report.ladder import Ladder
 from reconstruction.report.quality import AcquisitionQuality
 from reconstruction.report.settings import LEVELS
@@ -62,7 +73,12 @@ def ladder_chart(ladder: Ladder) -> Drawing:
             str(ladder.views),
         ),
         Control(
-            "metric", "Measure", METRICS, "f1", "menu", {key: {"xaxis.title.text": label} for key, label in METRICS.items()}
+            "metric",
+            "Measure",
+            METRICS,
+            "f1",
+            "menu",
+            {key: {"xaxis.title.text": label} for key, label in METRICS.items()},
         ),
     )
     spoken = "The six rungs of the ladder, with the chosen measure on the horizontal axis"
@@ -79,22 +95,18 @@ def views_chart(table: pd.DataFrame) -> Drawing:
 
 
 def sets_chart(table: pd.DataFrame) -> Drawing:
-    """Draw the F1 of sets of three views in rows, best first, in a color for each group."""
+    """Draw the F1 of sets of three views in rows, best first."""
     ordered = table.sort_values("mean", ascending=False, kind="stable").reset_index(drop=True)
-    groups = list(dict.fromkeys(ordered["setting"]))
-    figure = empty_figure(legend={"orientation": "h", "y": -0.12, "yanchor": "top", "x": 0, "xanchor": "left"})
-    for number, group in enumerate(groups):
-        rows = ordered[ordered["setting"] == group]
-        figure.add_scatter(
-            x=rows["mean"].tolist(),
-            y=rows.index.tolist(),
-            error_x=interval(rows["mean"], rows["low"], rows["high"]),
-            mode="markers",
-            marker={"size": 9, "color": COLORS[number % 6], "symbol": _SYMBOLS[number // 6 % 6]},
-            name=str(group),
-            customdata=rows["shots"].str.replace("+", ", ").tolist(),
-            hovertemplate="%{customdata}<br>F1 %{x:.3f}<extra></extra>",
-        )
+    figure = empty_figure(showlegend=False)
+    figure.add_scatter(
+        x=ordered["mean"].tolist(),
+        y=ordered.index.tolist(),
+        error_x=interval(ordered["mean"], ordered["low"], ordered["high"]),
+        mode="markers",
+        marker={"size": 9, "color": COLORS[0]},
+        customdata=ordered["setting"].tolist(),
+        hovertemplate="%{customdata}<br>F1 %{x:.3f}<extra></extra>",
+    )
     figure.update_yaxes(
         tickvals=ordered.index.tolist(),
         ticktext=[_short(shots) for shots in ordered["shots"]],
@@ -102,7 +114,7 @@ def sets_chart(table: pd.DataFrame) -> Drawing:
         range=[len(ordered) - 0.5, -0.5],
     )
     figure.update_xaxes(title_text="F1 of L1-L5 together")
-    return Drawing("sets", figure, 22 * len(ordered) + 260, "F1 of sets of three views, best first")
+    return Drawing("sets", figure, 44 * len(ordered) + 60, "F1 of sets of three views, best first")
 
 
 def camera_chart(table: pd.DataFrame) -> Drawing:
@@ -137,7 +149,9 @@ def donors_chart(table: pd.DataFrame) -> Drawing:
     _add_line(figure, learned, COLORS[0], "paired donors")
     for row in table[table["donors"].isna()].itertuples():
         figure.add_hline(
-            y=row.f1, line={"dash": "dash", "color": QUIET, "width": 1.5}, annotation_text="ceiling: the DRRs themselves"
+            y=row.f1,
+            line={"dash": "dash", "color": QUIET, "width": 1.5},
+            annotation_text="ceiling: the DRRs themselves",
         )
     figure.update_xaxes(title_text="paired donors that the translator learned from")
     figure.update_yaxes(title_text="F1 of L1-L5 together")
@@ -150,7 +164,7 @@ def angle_map_chart(maps: Mapping[str, pd.DataFrame]) -> Drawing:
     The distance from the middle is the angle between a line of sight and the plain AP, the direction is where the
     detector went.
     """
-    figure = empty_figure(showlegend=False, margin={"l": 36, "r": 36, "t": 28, "b": 28})
+    figure = empty_figure(showlegend=False, margin={"l": 40, "r": 40, "t": 28, "b": 84})
     largest = max(float(table["f1_loss"].max()) for table in maps.values())
     for number, (name, table) in enumerate(maps.items()):
         radius_deg, direction_deg = off_ap(table["primary_deg"], table["secondary_deg"])
@@ -159,14 +173,14 @@ def angle_map_chart(maps: Mapping[str, pd.DataFrame]) -> Drawing:
             theta=direction_deg.round(3).tolist(),
             mode="markers",
             marker={
-                "size": 22,
+                "size": 18,
                 "color": table["f1_loss"].tolist(),
                 "colorscale": "Viridis",
                 "reversescale": True,
                 "cmin": 0,
                 "cmax": largest or 1,
                 "line": {"color": "#ffffff", "width": 1.5},
-                "colorbar": {"title": {"text": "F1 lost", "side": "right"}, "thickness": 12, "len": 0.8},
+                "colorbar": color_bar("F1 lost"),
             },
             customdata=np.stack([table[key] for key in ("primary_deg", "secondary_deg", "f1", "ci_low", "ci_high")], 1),
             text=table["view"].tolist(),
@@ -179,16 +193,28 @@ def angle_map_chart(maps: Mapping[str, pd.DataFrame]) -> Drawing:
         )
     figure.update_polars(
         bgcolor="rgba(0,0,0,0)",
-        radialaxis={"range": [0, 105], "tickvals": [30, 60, 90], "ticksuffix": "°", "angle": 45, "tickfont": {"size": 10}},
+        radialaxis={
+            "range": [0, 105],
+            "tickvals": [30, 60, 90],
+            "ticksuffix": "°",
+            "angle": 60,
+            "tickangle": 60,
+            "tickfont": {"size": 10},
+            "gridcolor": GRID,
+            "linecolor": GRID,
+        },
         angularaxis={
             "tickvals": [0, 90, 180, 270],
             "ticktext": ["LAO", "cranial", "RAO", "caudal"],
-            "gridcolor": "#e4e8ec",
+            "gridcolor": GRID,
+            "linecolor": GRID,
         },
     )
-    controls = ()
+    controls: tuple[Control, ...] = ()
     if len(maps) > 1:
-        options = {name: words(name).replace("-", " ") or "first" for name in maps}
+        options = {
+            name: words(name).replace("-", " ").partition("angle map")[2].strip() or words(name) for name in maps
+        }
         controls = (Control("base", "Shots already there", options, next(iter(maps))),)
     return Drawing("angles", figure, 440, "F1 that is lost with a shot from each angle of the C-arm", controls)
 
@@ -249,4 +275,4 @@ def _short(shots: str) -> str:
     """Return names of views in a form that leaves room for the plot on a phone."""
     brief = {"cranial": "cra", "caudal": "cau", "left": "L", "right": "R", "misc": "m"}
     names = shots.split("+")
-    return " · ".join("-".join(brief.get(part, part) for part in name.split("-")) for name in names)
+    return "<br>".join("-".join(brief.get(part, part) for part in name.split("-")) for name in names)

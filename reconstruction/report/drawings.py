@@ -70,7 +70,13 @@ class Drawing:
 
 def empty_figure(**layout: Any) -> go.Figure:
     """Return a figure without traces in the page's style."""
-    axis = {"gridcolor": GRID, "zeroline": False, "linecolor": GRID, "automargin": True, "title": {"standoff": 8}}
+    axis = {
+        "gridcolor": GRID,
+        "zeroline": False,
+        "linecolor": GRID,
+        "automargin": True,
+        "title": {"standoff": 8, "font": {"size": 13}},
+    }
     base: dict[str, Any] = {
         "template": "none",
         "font": {"family": FONT, "size": 13, "color": INK},
@@ -97,6 +103,12 @@ def interval(middle: Sequence[float], low: Sequence[float], high: Sequence[float
         "thickness": 1.6,
         "width": 4,
     }
+
+
+def color_bar(title: str) -> dict[str, Any]:
+    """Return a color bar below the figure: beside it, it would leave no room on a phone."""
+    place = {"orientation": "h", "x": 0.5, "xanchor": "center", "y": -0.02, "yanchor": "top"}
+    return {**place, "title": {"text": title, "side": "bottom", "font": {"size": 13}}, "thickness": 10, "len": 0.7}
 
 
 def words(name: str) -> str:

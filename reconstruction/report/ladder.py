@@ -125,7 +125,7 @@ def read_ladder(places: Places) -> Ladder:
 
 
 def name_of_xrays(simulated: int, donors: int) -> str:
-    """Name the X-rays of the donors that the ladder is judged on, so that nobody takes a simulated one for a real one."""
+    """Name the X-rays that the ladder is judged on, so that nobody takes a simulated one for a real one."""
     if simulated == donors:
         return "SIMULATED X-rays"
     return "X-rays" if simulated == 0 else f"X-rays (those of {simulated} of {donors} donors SIMULATED)"

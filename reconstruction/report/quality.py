@@ -19,7 +19,7 @@ class AcquisitionQuality:
         acquisition_id: The acquisition.
         simulated: Whether the session is simulated.
         statuses: ``pass``, ``warn`` and ``fail`` -> number of exposures.
-        target_errors_mm: Of each exposure that has one, in the order of the session: leave-one-ball-out, in the patient.
+        target_errors_mm: Of each exposure that has one, in the session's order: leave-one-ball-out, in the patient.
         rms_px: Root mean square reprojection error of the same exposures.
     """
 

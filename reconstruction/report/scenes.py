@@ -5,14 +5,16 @@ from collections.abc import Mapping
 import numpy as np
 import plotly.graph_objects as go
 
-from reconstruction.report.drawings import INK, Control, Drawing, empty_figure, words
+from reconstruction.report.drawings import Control, Drawing, color_bar, empty_figure, words
 from reconstruction.report.settings import TRUTH
 from reconstruction.report.surfaces import Surface
 
 _BONE = "#d9cfb8"
-_LIGHT = {"ambient": 0.55, "diffuse": 0.6, "specular": 0.12, "roughness": 0.7, "fresnel": 0.05}
+_LIGHT = {"ambient": 0.72, "diffuse": 0.45, "specular": 0.08, "roughness": 0.8, "fresnel": 0.02}
+# From behind the reader's shoulder; colors must not drown in shadow.
+_LAMP = {"x": 1000, "y": 2000, "z": 1500}
 # World and vertebra's frame are left, back, head: looked at from behind, from the left and a little from above.
-_EYE = {"eye": {"x": 0.95, "y": 1.25, "z": 0.35}, "up": {"x": 0, "y": 0, "z": 1}}
+_EYE = {"eye": {"x": 1.1, "y": 1.5, "z": 0.45}, "up": {"x": 0, "y": 0, "z": 1}}
 
 
 def mesh_scene(meshes: Mapping[str, Mapping[str, Surface]], limit_mm: float) -> Drawing:
@@ -36,19 +38,23 @@ def mesh_scene(meshes: Mapping[str, Mapping[str, Surface]], limit_mm: float) -> 
                     cmin=-limit_mm,
                     cmax=limit_mm,
                     showscale=number == 0,
-                    colorbar=_bar("mm outside the true surface"),
+                    colorbar=color_bar("mm outside the true surface"),
                     hovertemplate=f"{level}: %{{intensity:.2f}} mm<extra></extra>",
                 )
             figure.add_trace(trace)
     options = {name: "true surface" if name == TRUTH else words(name) for name in meshes}
     control = Control("rung", "Show", options, next(iter(meshes)))
-    return Drawing("meshes", figure, 560, "Vertebrae L1 to L5 in three dimensions, colored by surface error", (control,))
+    return Drawing(
+        "meshes", figure, 560, "Vertebrae L1 to L5 in three dimensions, colored by surface error", (control,)
+    )
 
 
 def mean_vertebra_scene(surfaces: Mapping[str, Surface]) -> Drawing:
     """Draw the mean vertebra of a level, colored by the mean distance between reconstruction and truth."""
     figure = _scene()
-    errors = np.concatenate([one.error_mm[np.isfinite(one.error_mm)] for one in surfaces.values() if one.error_mm is not None])
+    errors = np.concatenate(
+        [one.error_mm[np.isfinite(one.error_mm)] for one in surfaces.values() if one.error_mm is not None]
+    )
     # A few vertices must not take all the colors.
     limit_mm = float(np.percentile(errors, 99)) if errors.size else 1.0
     for number, (level, surface) in enumerate(surfaces.items()):
@@ -59,7 +65,7 @@ def mean_vertebra_scene(surfaces: Mapping[str, Surface]) -> Drawing:
             cmin=0,
             cmax=limit_mm or 1,
             showscale=True,
-            colorbar=_bar("mean surface error (mm)"),
+            colorbar=color_bar("mean surface error (mm)"),
             hovertemplate=f"{level}: %{{intensity:.2f}} mm<extra></extra>",
         )
         figure.add_trace(trace)
@@ -71,17 +77,17 @@ def _mesh(surface: Surface, level: str, meta: Mapping[str, list[str]], visible: 
     # A tenth of a millimeter less than the digits that are kept is far below what a screen shows.
     x, y, z = np.round(surface.vertices_mm.T, 2).astype(np.float32)
     i, j, k = surface.faces.T
-    return go.Mesh3d(x=x, y=y, z=z, i=i, j=j, k=k, name=level, meta=meta, visible=visible, lighting=_LIGHT)
+    return go.Mesh3d(
+        x=x, y=y, z=z, i=i, j=j, k=k, name=level, meta=meta, visible=visible, lighting=_LIGHT, lightposition=_LAMP
+    )
 
 
 def _scene() -> go.Figure:
     hidden = {"visible": False, "showspikes": False}
-    figure = empty_figure(margin={"l": 0, "r": 0, "t": 0, "b": 0}, dragmode="orbit", uirevision="kept", showlegend=False)
+    figure = empty_figure(
+        margin={"l": 0, "r": 0, "t": 0, "b": 56}, dragmode="orbit", uirevision="kept", showlegend=False
+    )
     figure.update_scenes(
         aspectmode="data", xaxis=hidden, yaxis=hidden, zaxis=hidden, camera=_EYE, dragmode="orbit", uirevision="kept"
     )
     return figure
-
-
-def _bar(title: str) -> dict[str, object]:
-    return {"title": {"text": title, "side": "right"}, "thickness": 12, "len": 0.7, "tickfont": {"color": INK}}

@@ -12,7 +12,20 @@ from reconstruction.report.files import field, read_object, read_table
 WRITER = "study"
 # Of all levels together and the whole of them; the names of the evaluation.
 UNION, WHOLE, HEADLINE_METRIC = "union", "whole", "f1"
-MEAN_COLUMNS = ("study", "setting", "value", "unit", "shots", "level", "region", "metric", "mean", "low", "high", "donors")
+MEAN_COLUMNS = (
+    "study",
+    "setting",
+    "value",
+    "unit",
+    "shots",
+    "level",
+    "region",
+    "metric",
+    "mean",
+    "low",
+    "high",
+    "donors",
+)
 MAP_COLUMNS = ("primary_deg", "secondary_deg", "view", "f1", "f1_loss", "ci_low", "ci_high")
 DONOR_COLUMNS = ("images", "donors", "f1", "ci_low", "ci_high")
 REGION_COLUMNS = ("images", "level", "region", "mean_abs_mm", "p95_mm", "mean_signed_mm", "donors", "missed")

@@ -1,10 +1,10 @@
 """The review page in a real browser: what a reviewer presses, and what comes out."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
+from browser import CHROMIUM
 from protocols.ratings import Rating, read_ratings
 from protocols.review.page import write_review
 from review_session import make_session
@@ -12,9 +12,6 @@ from spines import spine_volume
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
 DRAWN = "#stage[data-shown='orbit-{:04d}']"

@@ -1,5 +1,5 @@
 "use strict";
-// One figure at a time: a phone stays usable while the others are still to be drawn.
+// A figure is drawn when it comes near the window: a phone need not draw those that nobody looks at.
 (function () {
   const config = { responsive: true, displayModeBar: false, displaylogo: false, scrollZoom: false, doubleClick: false };
 
@@ -10,6 +10,14 @@
   function press(box, name, value) {
     for (const button of box.querySelectorAll(`button[data-control="${name}"]`)) {
       button.setAttribute("aria-pressed", String(button.dataset.value === value));
+    }
+  }
+
+  function start(box) {
+    watcher.unobserve(box);
+    if (!box.dataset.begun) {
+      box.dataset.begun = "yes";
+      draw(box);
     }
   }
 
@@ -38,11 +46,15 @@
     box.dataset.drawn = "yes";
   }
 
-  (async function () {
-    for (const box of document.querySelectorAll(".figure")) {
-      await draw(box);
-      await new Promise((next) => setTimeout(next));
+  const boxes = [...document.querySelectorAll(".figure")];
+  const watcher = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (entry.isIntersecting) {
+        start(entry.target);
+      }
     }
-    document.body.dataset.drawn = "all";
-  })();
+  }, { rootMargin: "400px 0px" });
+  boxes.forEach((box) => watcher.observe(box));
+  // Paper has no scrolling.
+  window.addEventListener("beforeprint", () => boxes.forEach(start));
 })();
