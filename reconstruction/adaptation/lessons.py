@@ -53,8 +53,8 @@ def cases_of_rung(
         DRRs; else they are paired donors, since it is their images that count.
 
     Raises:
-        InputError: Neither paired donors nor DRRs to learn from, donors of one split only, or as
-            :func:`reconstruction.sets.adapters.cases_from_pairs`.
+        InputError: Neither paired donors nor DRRs to learn from, or none of the split train or validation among them,
+            or as :func:`reconstruction.sets.adapters.cases_from_pairs`.
     """
     learners = of_split(drrs, "train")
     if rung.drr_cases > len(learners):
@@ -78,8 +78,6 @@ def _paired(sessions: Sequence[PairedSession], split: Split, translated: Path, i
         folder = translated / images / session.acquisition_id
         found = cases_from_pairs(session.pairs, session.acquisition, split, "translated", folder)
         cases += [replace(case, case_id=f"{session.acquisition_id}-{images}") for case in found]
-    if not cases:
-        raise InputError("pair set", f"no {split} donor", "paired donors in train and in validation")
     return cases
 
 

@@ -17,7 +17,9 @@ import styletransfer.stages
 from drrkit.parameters import Parameters
 
 ROOT = Path(__file__).parent.parent.parent
-ENTRIES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+MAIN = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+COMPARISONS = yaml.safe_load((ROOT / "comparisons" / "dvc.yaml").read_text())["stages"]
+ENTRIES = MAIN | COMPARISONS
 # A stage with one item an acquisition is written once, under `do`; ${key} and ${item} stand for name and folder.
 PIPELINE = {name: entry.get("do", entry) for name, entry in ENTRIES.items()}
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -27,9 +29,18 @@ MODULES = {
     for package in (drrkit.stages, protocols.stages, styletransfer.stages, reconstruction.stages)
     for module in pkgutil.iter_modules(package.__path__)
 }
-# The acquisitions by name and folder: the one line of params.yaml that adds a session. No stage reads it, so a new
-# line re-runs nothing but its own items.
-ITEMS = "acquisitions"
+# What a run took lies beside what it made; the report tells it.
+ACCOUNTS = "data/accounts/"
+
+
+# Files that people look for by these very names.
+NAMED_FOR_PEOPLE = ("results/ladder.csv", "results/summary.json", "results/report.html")
+
+
+def outputs(stage: dict) -> list[str]:
+    """All that a stage writes: outs, metrics and plots, without their settings."""
+    listed = [out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]
+    return [out if isinstance(out, str) else next(iter(out)) for out in listed]
 
 
 def file_of(module: str) -> str:
@@ -55,39 +66,74 @@ def import_closure(module: str) -> set[str]:
 
 
 def test_a_stage_is_a_module_a_section_and_a_folder():
-    assert sorted(MODULES) == STAGES == sorted(set(PARAMS) - {ITEMS})
+    assert sorted(MODULES) == STAGES == sorted(PARAMS)
+    assert not set(MAIN) & set(COMPARISONS)
     for name, stage in PIPELINE.items():
         per_item = "foreach" in ENTRIES[name]
         assert stage["cmd"].split(" ${")[0] == f"python -m {MODULES[name]}"
-        outs = [out if isinstance(out, str) else next(iter(out)) for out in stage["outs"]]
+        account = f"{ACCOUNTS}{name}.${{key}}.json" if per_item else f"{ACCOUNTS}{name}.json"
+        outs = outputs(stage)
+        assert account in outs
+        assert outs.count(account) == 1
+        outs.remove(account)
         own = f"{name}/${{key}}" if per_item else name
-        assert {f"{kind}/{own}" for kind in ("data", "models", "results")} & set(outs)
-        assert all(Path(out).stem == "${key}" if per_item else Path(out).name == name for out in outs)
+        for out in outs:
+            if per_item:
+                assert Path(out).stem == "${key}"
+            elif out not in NAMED_FOR_PEOPLE:
+                assert Path(out).name == name
+        if name != "report":
+            assert {f"{kind}/{own}" for kind in ("data", "models", "results")} & set(outs)
 
 
-def test_one_line_adds_an_acquisition_and_touches_no_other():
+def test_one_line_adds_an_item_and_touches_no_other():
     assert {name: entry["foreach"] for name, entry in ENTRIES.items() if "foreach" in entry} == {
         "simulate": "${simulate.sessions}",
-        "calibrate": f"${{{ITEMS}}}",
-        "pair": f"${{{ITEMS}}}",
-        "reconstructor": "${pretrain.models}",
-        "translator": "${train_translator.models}",
+        "calibrate": "${sessions.acquisitions}",
+        "pair": "${sessions.acquisitions}",
+        "pretrain": "${pretrain.models}",
+        "train_translator": "${train_translator.models}",
+        "finetune": "${finetune.rungs}",
+        "counterpart": "${counterpart.models}",
+        "rival": "${rival.models}",
     }
     for name in ("calibrate", "pair"):
-        assert "${item}" in PIPELINE[name]["deps"]
-        assert all("${item}" in dep or "${key}" in dep for dep in PIPELINE[name]["deps"] if dep.startswith("data/"))
-    # Each simulated session depends on its own entry alone.
-    assert PIPELINE["simulate"]["params"] == ["simulate.sessions.${key}"]
-    # And each network on its own parameters.
-    for name in ("reconstructor", "translator"):
+        assert "${item.folder}" in PIPELINE[name]["deps"]
+        assert all("${item" in dep or "${key}" in dep for dep in PIPELINE[name]["deps"] if dep.startswith("data/"))
+    # Each simulated session, each network and each translator depends on its own entry alone.
+    for name, part in {"simulate": "sessions", "finetune": "rungs"}.items():
+        assert PIPELINE[name]["params"] == [f"{name}.{part}.${{key}}"]
+    for name in ("pretrain", "train_translator", "counterpart", "rival"):
         assert PIPELINE[name]["params"] == [f"{name}.models.${{key}}"]
-    # What judges translators judges all of them.
-    judged = {dep for dep in PIPELINE["translate"]["deps"] if dep.startswith("models/")}
-    assert judged == {f"models/train_translator/{name}" for name in PARAMS["translator"]["models"]}
-    for acquisition_id, folder in PARAMS[ITEMS].items():
-        assert Path(folder).name == acquisition_id
-        assert Path(folder).parent in (Path("data/simulate"), Path("data/raw"))
+    for acquisition_id, item in PARAMS["sessions"]["acquisitions"].items():
+        assert Path(item["folder"]).name == acquisition_id
+        assert Path(item["folder"]).parent in (Path("data/simulate"), Path("data/raw"))
         assert (ROOT / "data" / "qc" / f"{acquisition_id}.tsv").is_file()
+
+
+def test_names_in_params_are_those_of_items():
+    translators, networks = set(PARAMS["train_translator"]["models"]), set(PARAMS["pretrain"]["models"])
+    folds, rungs = set(PARAMS["sessions"]["folds"]), PARAMS["finetune"]["rungs"]
+    assert {model["fold"] for model in PARAMS["train_translator"]["models"].values() if "fold" in model} <= folds
+    assert set(PARAMS["translate"]["folds"]) <= folds
+    for fold in PARAMS["translate"]["folds"].values():
+        assert set(fold["judged"]) | set(fold["learned_from"]) <= translators
+    translated = {name for fold in PARAMS["translate"]["folds"].values() for name in fold["learned_from"]}
+    for rung in rungs.values():
+        assert rung["start"] in networks
+        assert rung["fold"] in folds
+        assert rung["images"] in (None, "real") or rung["images"] in translated
+    known = {f"pretrain/{name}" for name in networks} | {f"finetune/{name}" for name in rungs}
+    assert set(PARAMS["evaluate"]["folds"]) <= folds
+    for fold in PARAMS["evaluate"]["folds"].values():
+        assert {rung["network"] for rung in fold.values()} <= known
+        assert {rung["images"] for rung in fold.values()} <= translators | {"real", "synthetic"}
+
+
+def test_the_main_job_needs_no_comparison():
+    made = {out.split("/${")[0] for stage in COMPARISONS for out in outputs(PIPELINE[stage])}
+    for name in MAIN:
+        assert not made & {dep for dep in PIPELINE[name]["deps"] if not dep.startswith("data/accounts")}
 
 
 def test_no_stage_reads_the_truth():
@@ -130,7 +176,7 @@ def test_deps_cover_the_import_closure(name):
 def test_deps_exist_and_are_needed(name):
     closure = {Path(file_of(module)) for module in import_closure(MODULES[name])}
     for dep in map(Path, PIPELINE[name]["deps"]):
-        if dep.parts[0] in ("data", "models", "results") or str(dep) == "${item}":
+        if dep.parts[0] in ("data", "models", "results") or "${item" in str(dep):
             continue
         assert (ROOT / dep).exists()
         assert any(file == dep or dep in file.parents for file in closure), f"{dep} is not imported by {name}"
