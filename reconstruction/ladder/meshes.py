@@ -24,7 +24,7 @@ from reconstruction.upsampling import finer, grid_of, margins_on
 
 TRUTH_NAME = "truth"
 # Triangles by the nearest middles that are searched for the nearest point; of even triangles it is among few.
-_CANDIDATES = 12
+_CANDIDATES = 8
 
 
 @dataclass(frozen=True, eq=False)

@@ -97,12 +97,13 @@ def write_mesh_picture(
     stand = Stand.around(every, _AZIMUTH_DEG, _ELEVATION_DEG, _MARGIN_MM, _PIXELS_PER_MM)
     height, width = stand.size_px
     count = 1 + len(rungs)
-    figure = Figure(figsize=(_PANEL_IN * count + 1.2, _PANEL_IN * height / width + 1.3), layout="constrained")
+    figure = Figure(figsize=(_PANEL_IN * count + 1.2, _PANEL_IN * height / width + 1.0), layout="constrained")
     axes = figure.subplots(1, count, squeeze=False)[0]
-    _panel(axes[0], truth, stand, None, limit_mm)
+    seen = painted(*_joined(truth, limit_mm), stand)
+    _panel(axes[0], seen, None)
     axes[0].set_title("truth\n(labels of the CT)", fontsize=12)
     for axis, (rung, meshes) in zip(axes[1:], rungs.items(), strict=True):
-        _panel(axis, meshes, stand, truth, limit_mm)
+        _panel(axis, painted(*_joined(meshes, limit_mm), stand) if meshes else None, seen[..., 3])
         errors = [judged.error_mm for judged in meshes.values() if judged.error_mm is not None]
         words = f"F1 {scores[rung]:.2f}"
         if errors:
@@ -119,26 +120,19 @@ def write_mesh_picture(
     write_png(path, figure)
 
 
-def _panel(
-    axis: Axes,
-    meshes: Mapping[str, JudgedMesh],
-    stand: Stand,
-    outline: Mapping[str, JudgedMesh] | None,
-    limit_mm: float,
-) -> None:
-    height, width = stand.size_px
+def _panel(axis: Axes, picture: Float[np.ndarray, "h w 4"] | None, true_alpha: Float[np.ndarray, "h w"] | None) -> None:
     axis.set_axis_off()
-    axis.set_xlim(-0.5, width - 0.5)
-    axis.set_ylim(height - 0.5, -0.5)
     axis.set_aspect("equal")
-    if outline is not None:
+    for seen in (picture, true_alpha):
+        if seen is not None:
+            axis.set_xlim(-0.5, seen.shape[1] - 0.5)
+            axis.set_ylim(seen.shape[0] - 0.5, -0.5)
+    if true_alpha is not None:
         # What is missing shows as well: around the true bone a line.
-        vertices, faces, colors = _joined(outline, limit_mm)
-        alpha = painted(vertices, faces, colors, stand)[..., 3]
-        axis.contourf(alpha, levels=[0.5, 2.0], colors=["#000000"], alpha=0.05)
-        axis.contour(alpha, levels=[0.5], colors=["#8c8c8c"], linewidths=0.8)
-    if meshes:
-        axis.imshow(painted(*_joined(meshes, limit_mm), stand), interpolation="antialiased")
+        axis.contourf(true_alpha, levels=[0.5, 2.0], colors=["#000000"], alpha=0.05)
+        axis.contour(true_alpha, levels=[0.5], colors=["#8c8c8c"], linewidths=0.8)
+    if picture is not None:
+        axis.imshow(picture, interpolation="antialiased")
 
 
 def _joined(
