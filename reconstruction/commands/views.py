@@ -73,6 +73,15 @@ def plan(
             rich_help_panel=_choice,
         ),
     ] = 0.001,
+    caution: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Standard deviations of the model's own uncertainty to take off: the best of many sets is flattered.",
+            metavar="N",
+            rich_help_panel=_choice,
+        ),
+    ] = 1.0,
     alternatives: Annotated[
         int, typer.Option(min=0, max=50, help="Further sets to rank.", metavar="N", rich_help_panel=_choice)
     ] = 2,
@@ -145,7 +154,7 @@ def plan(
     reached = _reached(poses, primary_range, secondary_range, step_deg, forbid or [])
     usable = [pose for pose, good in zip(reached, expectation.trusted(reached), strict=True) if good]
     prices = [dose_price * estimate_budget([pose], settings).dose_rel for pose in usable]
-    found = plan_views(expectation, usable, shots, min_angle_deg, prices, alternatives)
+    found = plan_views(expectation, usable, shots, min_angle_deg, prices, alternatives, caution=caution)
     plans = [priced(one, settings) for one in found]
     standard = priced(standard_plan(expectation, shots), settings)
     _show(plans, standard, expectation, len(reached), len(reached) - len(usable))
@@ -153,7 +162,12 @@ def plan(
         about = {
             "model_file": str(model_file),
             "reach": {"poses": len(reached), "unlike_any_scored_view": len(reached) - len(usable)},
-            "settings": {"min_angle_deg": min_angle_deg, "dose_price": dose_price, **settings.model_dump()},
+            "settings": {
+                "min_angle_deg": min_angle_deg,
+                "dose_price": dose_price,
+                "caution": caution,
+                **settings.model_dump(),
+            },
         }
         write_plans(out, plans, about)
     if views_out is not None:

@@ -113,14 +113,30 @@ class Expectation:
         Raises:
             InputError: A number of views beyond those that were scored.
         """
+        f1, of_model = self._f1_and_variance(lines_world)
+        return f1, np.sqrt(of_model + self.error**2 + self.donor_sd**2)
+
+    def cautious(self, lines_world: Float[np.ndarray, "sets views 3"], caution: float) -> Float[np.ndarray, " sets"]:
+        """Expect F1 less ``caution`` standard deviations of the coefficients' own uncertainty.
+
+        The best of very many sets is one that the model flatters; where it knows little, it flatters most.
+
+        Raises:
+            InputError: As :meth:`predict`.
+        """
+        f1, of_model = self._f1_and_variance(lines_world)
+        return f1 - caution * np.sqrt(of_model)
+
+    def _f1_and_variance(
+        self, lines_world: Float[np.ndarray, "sets views 3"]
+    ) -> tuple[Float[np.ndarray, " sets"], Float[np.ndarray, " sets"]]:
         count = np.shape(lines_world)[1]
         low, high = self.counts
         if not low <= count <= high:
             raise InputError("number of shots", count, f"{low} to {high}, which the model was fitted on")
         columns = (DESIGNS[self.design].columns(lines_world) - np.array(self.center)) / np.array(self.scale)
         f1 = np.clip(self.intercept + columns @ np.array(self.coefficients), 0, 1)
-        of_model = np.einsum("sc,cd,sd->s", columns, np.array(self.covariance), columns)
-        return f1, np.sqrt(of_model + self.error**2 + self.donor_sd**2)
+        return f1, np.einsum("sc,cd,sd->s", columns, np.array(self.covariance), columns).clip(min=0)
 
     def trusted(self, poses: Sequence[Pose]) -> Bool[np.ndarray, " n"]:
         """Say which poses look about as some view did that was scored."""

@@ -43,6 +43,7 @@ class ComparisonParameters(Parameters):
         seed: Of the random sets.
         least_apart_deg: Between any two planned lines of sight.
         dose_price: F1 that the dose of one AP + lateral is worth to the planner.
+        caution: Standard deviations of the model's own uncertainty that the planner takes off.
         match_limit_deg: How far off a view of another name than the wanted one may look.
         bootstrap: Of the intervals over donors.
     """
@@ -53,6 +54,7 @@ class ComparisonParameters(Parameters):
     seed: NonNegativeInt
     least_apart_deg: NonNegativeFloat
     dose_price: NonNegativeFloat
+    caution: NonNegativeFloat
     match_limit_deg: PositiveFloat = Field(le=90)
     bootstrap: BootstrapParameters
 
@@ -144,9 +146,10 @@ def planned_views(expectation: Expectation, shots: int, parameters: PlanningPara
         InputError: As :func:`reconstruction.planning.plan.plan_views`.
     """
     poses = standard_poses(VIEW_SET)
-    price = parameters.comparison.dose_price
-    prices = [price * estimate_budget([pose], parameters.budget).dose_rel for pose in poses.values()]
-    plan = plan_views(expectation, list(poses.values()), shots, parameters.comparison.least_apart_deg, prices)[0]
+    how = parameters.comparison
+    prices = [how.dose_price * estimate_budget([pose], parameters.budget).dose_rel for pose in poses.values()]
+    reached = list(poses.values())
+    plan = plan_views(expectation, reached, shots, how.least_apart_deg, prices, caution=how.caution)[0]
     return tuple(name for name, pose in poses.items() if pose in plan.poses)
 
 

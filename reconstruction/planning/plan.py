@@ -49,8 +49,9 @@ def plan_views(
     prices: Sequence[float] | None = None,
     alternatives: int = 0,
     distinct_deg: float = 25.0,
+    caution: float = 0.0,
 ) -> list[Plan]:
-    """Find the sets of shots of the best expected F1, less their price.
+    """Find the sets of shots of the best expected F1, less their price and what the model is unsure of.
 
     Args:
         expectation: What F1 to expect.
@@ -60,6 +61,7 @@ def plan_views(
         prices: What a shot at each pose costs, in F1; nothing by default.
         alternatives: How many further sets to rank.
         distinct_deg: Sets of which every line of sight is so near one of the other's count as one.
+        caution: Standard deviations of the model's own uncertainty to take off.
 
     Returns:
         The best set first.
@@ -75,7 +77,7 @@ def plan_views(
     if len(kept) < shots:
         found = f"{len(kept)} reachable poses like views that the model was fitted on"
         raise InputError("reach", found, f"at least {shots}")
-    bench = _Bench(expectation, kept, cost[trusted], far_enough(kept, least_apart_deg))
+    bench = _Bench(expectation, kept, cost[trusted], far_enough(kept, least_apart_deg), caution)
     searched = _all_sets(len(kept), shots) if comb(len(kept), shots) <= MOST_TRIED else bench.exchanged(shots)
     sets, worths = bench.judged(searched)
     if not len(sets):
@@ -98,13 +100,15 @@ class _Bench:
         poses: Sequence[Pose],
         prices: Float[np.ndarray, " n"],
         apart: Bool[np.ndarray, "n n"],
+        caution: float,
     ) -> None:
         self.expectation, self.poses, self.prices, self.apart = expectation, poses, prices, apart
+        self.caution = caution
         self.lines_world = directions_world(poses)
 
     def worths(self, sets: Integer[np.ndarray, "s k"]) -> Float[np.ndarray, " s"]:
-        """Expected F1 less prices."""
-        return self.expectation.predict(self.lines_world[sets])[0] - self.prices[sets].sum(axis=1)
+        """Expected F1 less prices, with caution."""
+        return self.expectation.cautious(self.lines_world[sets], self.caution) - self.prices[sets].sum(axis=1)
 
     def allowed(self, sets: Integer[np.ndarray, "s k"]) -> Bool[np.ndarray, " s"]:
         """Say whose shots are all far enough from each other."""

@@ -43,6 +43,7 @@ PARAMETERS = PlanningParameters.model_validate(
             "seed": 1,
             "least_apart_deg": 15,
             "dose_price": 0,
+            "caution": 1,
             "match_limit_deg": 12,
             "bootstrap": {"resamples": 200, "confidence": 0.95, "seed": 1},
         },

@@ -1,5 +1,6 @@
 """The search: the best set of a law that is known, the same every time."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -85,6 +86,16 @@ def test_prices_decide_among_equals_and_can_outweigh():
         Pose(0, 0),
         Pose(80, 0),
     )
+
+
+def test_caution_leaves_what_the_model_is_unsure_of():
+    # All the doubt is about gaps: small ones, which the mean likes best, are the furthest from what was scored.
+    doubtful = replace(
+        expectation(), center=(0.5, 1.0, 1.0), covariance=((0.0,) * 3, (0.0,) * 3, (0.0, 0.0, 0.25)), trust_deg=12
+    )
+    bold, careful = (plan_views(doubtful, ORBIT, 3, caution=caution)[0] for caution in (0.0, 1.0))
+    assert careful.expected_f1 < bold.expected_f1
+    assert careful.sd < bold.sd
 
 
 def test_alternatives_are_ranked_and_look_different():
