@@ -1,6 +1,7 @@
 """Stage ``study``: what reconstructions depend on, and which shots to plan.
 
-The in-silico network on DRRs of test donors, the adapted one on translated images of SIMULATED X-rays. Writes
+The in-silico network on DRRs of test donors, the adapted one on translated X-rays of a fold's test donors, which are
+SIMULATED until a lab has its own. Writes
 results/study: a table and a plot for each study, summary.json; and data/study/mean_vertebra.npz.
 """
 
@@ -15,7 +16,7 @@ from reconstruction.studies.settings import StudiesParameters
 from reconstruction.studies.study import StudyInputs, run_studies
 
 CASES = Path("data/cases")
-PAIRS = Path("data/rehearse")
+SETS = Path("data/sessions")
 IMAGES = Path("data/translate")
 TRANSLATORS = Path("results/translate/summary.json")
 MODEL = Path("models/pretrain/lumbar/model.safetensors")
@@ -27,8 +28,8 @@ OUT = Path("results/study")
 def main() -> None:
     """Write results/study and data/study."""
     parameters = read_parameters("study", StudiesParameters)
-    records = read_translator_records(TRANSLATORS)
-    inputs = StudyInputs(MODEL, ADAPTED, read_cases(CASES), read_pairset(PAIRS), IMAGES, records)
+    records, sessions = read_translator_records(TRANSLATORS), read_pairset(SETS / parameters.fold)
+    inputs = StudyInputs(MODEL, ADAPTED, read_cases(CASES), sessions, IMAGES, records)
     run_studies(inputs, parameters, OUT, MEAN_VERTEBRA)
 
 

@@ -57,6 +57,7 @@ class StudiesParameters(Parameters):
         hard_regions: Surface errors.
         paired_donors: Translators of few donors.
         planning: View planning: its fit on validation donors, and its comparison on test donors.
+        fold: Pair set whose test donors are studied on X-rays; the translators and ``both`` are of it.
         group: Sessions of the device that translators learned from.
         translator: Whose images the fine-tuned network is shown.
         match_limit_deg: How far off a view of another name than the wanted one may look.
@@ -74,6 +75,7 @@ class StudiesParameters(Parameters):
     hard_regions: HardRegionParameters
     paired_donors: PairedDonorParameters
     planning: PlanningParameters
+    fold: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     group: str
     translator: str
     match_limit_deg: PositiveFloat = Field(le=90)

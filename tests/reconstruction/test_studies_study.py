@@ -38,6 +38,7 @@ SETTINGS = {
             "match_limit_deg": 12, "bootstrap": {"resamples": 9, "confidence": 0.9, "seed": 1},
         },
     },
+    "fold": "frozen",
     "group": "flat-panel",
     "translator": "paired",
     "match_limit_deg": 12,
