@@ -71,7 +71,7 @@ def read_contents(places: Places, parameters: ReportParameters) -> Contents:
     """
     ladder = read_ladder(places)
     sessions = read_pairset(places.sessions / parameters.fold)
-    acquisitions = field(read_yaml(places.parameters, "params.yaml"), "acquisitions", places.parameters)
+    acquisitions = field(read_yaml(places.parameters, "params.yaml"), "sessions.acquisitions", places.parameters)
     cohort = read_table(places.cohort / "cohort.csv", COHORT_COLUMNS, "cohort")
     splits = field(read_object(places.cohort / "splits.json", "cohort"), "splits", places.cohort / "splits.json")
     split_of = {donor: split for split, donors in splits.items() for donor in donors}
