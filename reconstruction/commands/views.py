@@ -219,7 +219,7 @@ def _show(
     table = Table(show_lines=True, padding=(0, 0, 0, 1))
     table.add_column("")
     table.add_column("shots", no_wrap=True)
-    table.add_column("nearest standard\nview (deg off)", overflow="fold")
+    table.add_column("nearest standard\nview +deg off", overflow="fold")
     for name in ("skin\nmGy", "expected\nF1", "dose /\nAP+lat", "s"):
         table.add_column(name, justify="right", no_wrap=True)
     for title, plan in [*((str(rank), plan) for rank, plan in enumerate(plans, start=1)), ("std", standard)]:
@@ -243,4 +243,4 @@ def _show(
 
 
 def _view_words(name: str, off_deg: float) -> str:
-    return name if off_deg < 0.5 else f"{name} ({off_deg:.0f})"
+    return name if off_deg < 0.5 else f"{name} {off_deg:+.0f}"
