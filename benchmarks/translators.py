@@ -98,7 +98,8 @@ def reconstructed(
     device: str,
 ) -> float:
     """Mean union F1 of an unchanged network on the held-out sessions, seen by translated images or by DRRs."""
-    from reconstruction.adaptation.translations import CEILING_KIND, TranslationParameters, load_session
+    from reconstruction.adaptation.sessions import load_session
+    from reconstruction.adaptation.translations import TranslationParameters
     from reconstruction.judging.evaluation import UNION, predicted_masks
     from reconstruction.judging.prediction import network_predictor
     from reconstruction.loading import read_case_radiographs
@@ -110,10 +111,10 @@ def reconstructed(
     predictor = network_predictor(network, spec.window)
     found = []
     for session in sessions_of(sessions, held.split):
-        loaded = load_session(session, parameters)
+        loaded = load_session(session, parameters.headline_views, parameters.match_limit_deg)
         views = loaded.case.views[: parameters.headline_views]
         with tempfile.TemporaryDirectory() as folder:
-            images = session.pairs / CEILING_KIND
+            images = session.pairs / "drr_bone"
             if translator is not None:
                 images = Path(folder) / session.acquisition_id
                 for number in held.numbers[session.acquisition_id]:

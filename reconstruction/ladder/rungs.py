@@ -8,6 +8,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 
 from drrkit.parameters import Parameters
 from reconstruction.adaptation.sessions import REAL, SYNTHETIC
+from reconstruction.judging.prediction import Precision
 from reconstruction.judging.summary import BootstrapParameters
 from reconstruction.judging.viewplan import VIEW_ORDER
 
@@ -67,6 +68,8 @@ class LadderParameters(Parameters):
         bootstrap: Of the confidence intervals over donors.
         pictures: Number of sessions whose reconstructions are drawn, the first ones.
         meshes: Which meshes.
+        precision: Of the networks' numbers, ``fp32`` or ``bf16``.
+        mirror: Average every reconstruction with that of the mirrored scene, as ``drrkit reconstruct --mirror`` does.
         workers: Threads.
     """
 
@@ -80,6 +83,8 @@ class LadderParameters(Parameters):
     bootstrap: BootstrapParameters
     pictures: NonNegativeInt
     meshes: MeshParameters
+    precision: Precision
+    mirror: bool
     workers: PositiveInt
 
     @property

@@ -45,6 +45,8 @@ SECTION = {
         "smoothing_steps": 2,
         "color_limit_mm": 4.0,
     },
+    "precision": "fp32",
+    "mirror": True,
     "workers": 2,
 }
 SEEN = {"train_donors": ["a"], "validation_donors": ["b"]}
