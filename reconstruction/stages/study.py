@@ -1,8 +1,8 @@
 """Stage ``study``: what reconstructions depend on, and which shots to plan.
 
 The in-silico network on DRRs of test donors, the adapted one on translated X-rays of a fold's test donors, which are
-SIMULATED until a lab has its own. Writes
-results/study: a table and a plot for each study, summary.json; and data/study/mean_vertebra.npz.
+SIMULATED until a lab has its own. Writes results/study: a table and a plot for each study, summary.json; and
+data/study/mean_vertebra.npz.
 """
 
 from pathlib import Path

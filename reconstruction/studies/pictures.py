@@ -46,7 +46,7 @@ def write_angle_maps(
         bases: Shots that were there already, by name.
         images: What they are, for the title.
     """
-    figure = Figure(figsize=(6.8 * len(maps), 5.5), layout="constrained")
+    figure = Figure(figsize=(6.8 * len(maps), 6.4), layout="constrained")
     axes = figure.subplots(1, len(maps), squeeze=False, subplot_kw={"projection": "polar"})[0]
     for axis, (name, table) in zip(axes, maps.items(), strict=True):
         scale = Normalize(0, max(float(table["f1_loss"].max()), 1e-3))

@@ -94,17 +94,18 @@ def run_studies(
     # Maps ask for some of the sets that studies have asked for.
     of_maps = replace(bench, cases=spread_evenly(cases, parameters.map_cases))
     phantoms = all(individual_of(loaded.case.donor_id, loaded.case.population)[1] is not None for loaded in cases)
-    drrs = "DRRs of SIMULATED donors" if phantoms else "DRRs"
-    tables = {**_conditions(bench, parameters, out, drrs), **_angle_maps(of_maps, parameters, out, drrs)}
+    tables = {**_conditions(bench, parameters, out, phantoms), **_angle_maps(of_maps, parameters, out, phantoms)}
     plans = _plans(predictor, spec, inputs.cases, cases, parameters, out, on_done)
     sessions = _load_sessions(inputs.sessions, parameters)
     hard = {DRR: _hard_on_drrs(predictor, spec, cases, parameters, on_done)}
     hard[TRANSLATED] = _hard_on_translated(inputs, sessions, parameters, on_done)
-    regions = pd.concat([region_table(errors, images) for images, errors in hard.items()], ignore_index=True)
+    simulated = {DRR: phantoms, TRANSLATED: all(session.simulated for session in sessions)}
+    parts = [region_table(errors, images).assign(simulated=simulated[images]) for images, errors in hard.items()]
+    regions = pd.concat(parts, ignore_index=True)
     write_table(out / "hard_regions.csv", regions)
     write_mean_vertebra(mean_vertebra, hard)
     shots = parameters.hard_regions.views
-    kind = "SIMULATED X-rays" if all(session.simulated for session in sessions) else "X-rays"
+    kind = "SIMULATED X-rays" if simulated[TRANSLATED] else "X-rays"
     write_hard_regions(
         out / "hard_regions.png", hard[DRR], f"Hard regions: the in-silico network on DRRs, {shots} views"
     )
@@ -112,7 +113,7 @@ def run_studies(
     write_hard_regions(out / "hard_regions_translated.png", hard[TRANSLATED], words)
     donors = _paired_donors(predictor, spec, inputs, sessions, parameters, out, on_done)
     about = {
-        "simulated": all(session.simulated for session in sessions),
+        "simulated": all(simulated.values()),
         "split": "test",
         "model": inputs.model.parent.name,
         "model_sha256": content_sha256(inputs.model),
@@ -158,23 +159,27 @@ def _load_sessions(
         return dict(zip(chosen, loaded, strict=True))
 
 
-def _conditions(bench: Bench, parameters: StudiesParameters, out: Path, images: str) -> dict[str, pd.DataFrame]:
+def _conditions(bench: Bench, parameters: StudiesParameters, out: Path, simulated: bool) -> dict[str, pd.DataFrame]:
     tables = {name: STUDIES[name](bench) for name in parameters.study_names}
     for name, rows in tables.items():
-        write_study(out, name, rows, parameters.bootstrap, images)
+        write_study(out, name, rows.assign(simulated=simulated), parameters.bootstrap, _drrs(simulated))
     return tables
 
 
-def _angle_maps(bench: Bench, parameters: StudiesParameters, out: Path, images: str) -> dict[str, pd.DataFrame]:
+def _angle_maps(bench: Bench, parameters: StudiesParameters, out: Path, simulated: bool) -> dict[str, pd.DataFrame]:
     maps = {}
     for name, base in parameters.map_bases.items():
         rows = angle_map(bench, base)
         maps[name] = summarize_map(rows, parameters.bootstrap)
-        write_table(out / f"{name}_rows.csv", rows)
-        write_table(out / f"{name}.csv", maps[name])
+        write_table(out / f"{name}_rows.csv", rows.assign(simulated=simulated))
+        write_table(out / f"{name}.csv", maps[name].assign(simulated=simulated))
     if maps:
-        write_angle_maps(out / f"{STUDY}.png", maps, parameters.map_bases, images)
+        write_angle_maps(out / f"{STUDY}.png", maps, parameters.map_bases, _drrs(simulated))
     return maps
+
+
+def _drrs(simulated: bool) -> str:
+    return "DRRs of SIMULATED donors" if simulated else "DRRs"
 
 
 def _plans(
@@ -239,8 +244,8 @@ def _paired_donors(
     folders = {name: inputs.translated / name for name in train_donors}
     scores = score_translators(predictor, spec, chosen, folders, of.views, parameters.workers, on_done)
     table = paired_donor_table(scores, train_donors, parameters.bootstrap)
-    write_table(out / "paired_donors_rows.csv", scores)
-    write_table(out / "paired_donors.csv", table)
     simulated = all(session.simulated for session in chosen)
+    write_table(out / "paired_donors_rows.csv", scores.assign(simulated=simulated))
+    write_table(out / "paired_donors.csv", table.assign(simulated=simulated))
     write_paired_donors(out / "paired_donors.png", table, of.views, of.series, simulated)
     return table

@@ -34,7 +34,7 @@ SETTINGS = {
             "shot_s": 5,
         },
         "comparison": {
-            "shots": [2], "cases": 1, "random_sets": 1, "seed": 1, "least_apart_deg": 15, "dose_price": 0,
+            "shots": [2], "cases": 1, "random_sets": 1, "seed": 1, "least_apart_deg": 15, "dose_price": 0, "caution": 0,
             "match_limit_deg": 12, "bootstrap": {"resamples": 9, "confidence": 0.9, "seed": 1},
         },
     },
