@@ -1,4 +1,4 @@
-"""What a rung of the ladder learns from: the train donors of a pair set as they are or translated, and DRRs beside them."""
+"""What a rung of the ladder learns from: train donors of a pair set as they are or translated, and DRRs beside them."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -127,7 +127,9 @@ def load_bench(held: Sequence[HeldOut], places: Places, parameters: LadderParame
         module, spec = load_model(path, device)
         if spec.mode != "lumbar":
             raise InputError(path, f"a network of mode {spec.mode}", "one of the whole lumbar spine")
-        networks[path] = Network(module, spec, network_predictor(module, spec.window, parameters.precision, parameters.mirror))
+        networks[path] = Network(
+            module, spec, network_predictor(module, spec.window, parameters.precision, parameters.mirror)
+        )
 
     def load(one: HeldOut) -> EvaluationCase:
         return load_session(one.session, parameters.most_views, parameters.match_limit_deg)
