@@ -294,9 +294,9 @@ def _pipeline(places: Places) -> None:
     stages = {name: {"desc": f"What {name} does."} for name in names}
     stages["calibrate"] = {"foreach": "${sessions.acquisitions}", "do": stages["calibrate"]}
     places.pipeline.write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
-    places.parameters.write_text(
-        "sessions: {acquisitions: {sim-01: {}, sim-02: {}}}\nphantom: {first_seed: 7}  # </script> <b>\n"
-    )
+    sets = "sessions: {acquisitions: {sim-01: {}, sim-02: {}}}\n"
+    bases = "study: {map_bases: {angle_map_ap: [ap-00], angle_map_ap_lateral: [ap-00, lat-left]}}\n"
+    places.parameters.write_text(f"{sets}{bases}phantom: {{first_seed: 7}}  # </script> <b>\n")
     entry = {"outs": [{"path": "data/phantom", "hash": "md5", "md5": "0" * 32 + ".dir", "size": 5000000, "nfiles": 9}]}
     phantom = {**entry, "params": {"params.yaml": {"phantom": {"first_seed": 7}}}}
     lock = {"phantom": phantom, "calibrate@sim-01": entry, "evaluate": entry, "report": entry, "gone": entry}

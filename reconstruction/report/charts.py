@@ -158,14 +158,17 @@ def donors_chart(table: pd.DataFrame) -> Drawing:
     return Drawing("donors", figure, 320, "F1 over the number of paired donors")
 
 
-def angle_map_chart(maps: Mapping[str, pd.DataFrame]) -> Drawing:
+def angle_map_chart(maps: Mapping[str, pd.DataFrame], bases: Mapping[str, Sequence[str]]) -> Drawing:
     """Draw the F1 that is lost at each angle: AP in the middle, laterals at the rim, cranial tilts above.
 
     The distance from the middle is the angle between a line of sight and the plain AP, the direction is where the
     detector went.
+
+    Args:
+        maps: Tables by name.
+        bases: The shots that were there already, by name of the map.
     """
-    figure = empty_figure(showlegend=False, margin={"l": 40, "r": 40, "t": 28, "b": 84})
-    largest = max(float(table["f1_loss"].max()) for table in maps.values())
+    figure = empty_figure(showlegend=False, margin={"l": 40, "r": 40, "t": 28, "b": 104})
     for number, (name, table) in enumerate(maps.items()):
         radius_deg, direction_deg = off_ap(table["primary_deg"], table["secondary_deg"])
         figure.add_scatterpolar(
@@ -178,9 +181,9 @@ def angle_map_chart(maps: Mapping[str, pd.DataFrame]) -> Drawing:
                 "colorscale": "Viridis",
                 "reversescale": True,
                 "cmin": 0,
-                "cmax": largest or 1,
+                "cmax": float(table["f1_loss"].max()) or 1,
                 "line": {"color": "#ffffff", "width": 1.5},
-                "colorbar": color_bar("F1 lost"),
+                "colorbar": {**color_bar("F1 lost"), "y": -0.14},
             },
             customdata=np.stack([table[key] for key in ("primary_deg", "secondary_deg", "f1", "ci_low", "ci_high")], 1),
             text=table["view"].tolist(),
@@ -212,9 +215,7 @@ def angle_map_chart(maps: Mapping[str, pd.DataFrame]) -> Drawing:
     )
     controls: tuple[Control, ...] = ()
     if len(maps) > 1:
-        options = {
-            name: words(name).replace("-", " ").partition("angle map")[2].strip() or words(name) for name in maps
-        }
+        options = {name: ", ".join(bases.get(name, ())) or words(name) for name in maps}
         controls = (Control("base", "Shots already there", options, next(iter(maps))),)
     return Drawing("angles", figure, 440, "F1 that is lost with a shot from each angle of the C-arm", controls)
 

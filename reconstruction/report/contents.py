@@ -41,6 +41,7 @@ class Contents:
     Args:
         ladder: What each step is worth.
         studies: What it depends on.
+        map_bases: Map of angles -> the shots that were there already.
         meshes: Rung or ``truth`` -> level -> surface.
         mean_vertebra: Level -> mean vertebra with errors.
         pictures: Of translations.
@@ -53,6 +54,7 @@ class Contents:
 
     ladder: Ladder
     studies: Studies
+    map_bases: Mapping[str, tuple[str, ...]]
     meshes: Mapping[str, Mapping[str, Surface]]
     mean_vertebra: Mapping[str, Surface]
     pictures: tuple[Picture, ...]
@@ -71,7 +73,9 @@ def read_contents(places: Places, parameters: ReportParameters) -> Contents:
     """
     ladder = read_ladder(places)
     sessions = read_pairset(places.sessions / parameters.fold)
-    acquisitions = field(read_yaml(places.parameters, "params.yaml"), "sessions.acquisitions", places.parameters)
+    told = read_yaml(places.parameters, "params.yaml")
+    acquisitions = field(told, "sessions.acquisitions", places.parameters)
+    bases = field(told, "study.map_bases", places.parameters)
     cohort = read_table(places.cohort / "cohort.csv", COHORT_COLUMNS, "cohort")
     splits = field(read_object(places.cohort / "splits.json", "cohort"), "splits", places.cohort / "splits.json")
     split_of = {donor: split for split, donors in splits.items() for donor in donors}
@@ -79,6 +83,7 @@ def read_contents(places: Places, parameters: ReportParameters) -> Contents:
     return Contents(
         ladder=ladder,
         studies=read_studies(places.studies, parameters.studies),
+        map_bases={name: tuple(views) for name, views in bases.items()},
         meshes=read_meshes(places.meshes, ladder.shown.rungs, parameters.mesh_cell_mm),
         mean_vertebra=read_mean_vertebra(places.mean_vertebra),
         pictures=tuple(

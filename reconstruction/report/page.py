@@ -102,7 +102,7 @@ def _drawings(contents: Contents, parameters: ReportParameters) -> dict[str, Dra
         mesh_scene(contents.meshes, parameters.error_limit_mm),
     ]
     if contents.studies.maps:
-        drawings.append(angle_map_chart(contents.studies.maps))
+        drawings.append(angle_map_chart(contents.studies.maps, contents.map_bases))
     return {drawing.name: drawing for drawing in drawings}
 
 

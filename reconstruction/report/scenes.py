@@ -14,7 +14,9 @@ _LIGHT = {"ambient": 0.72, "diffuse": 0.45, "specular": 0.08, "roughness": 0.8, 
 # From behind the reader's shoulder; colors must not drown in shadow.
 _LAMP = {"x": 1000, "y": 2000, "z": 1500}
 # World and vertebra's frame are left, back, head: looked at from behind, from the left and a little from above.
-_EYE = {"eye": {"x": 1.1, "y": 1.5, "z": 0.45}, "up": {"x": 0, "y": 0, "z": 1}}
+_EYE = np.array([1.1, 1.5, 0.45])
+# A spine is taller than wide; so far away all of it is in sight.
+_STEP_BACK = 1.45
 
 
 def mesh_scene(meshes: Mapping[str, Mapping[str, Surface]], limit_mm: float) -> Drawing:
@@ -24,7 +26,7 @@ def mesh_scene(meshes: Mapping[str, Mapping[str, Surface]], limit_mm: float) -> 
         meshes: Of :func:`reconstruction.report.surfaces.read_meshes`.
         limit_mm: Where the colors end.
     """
-    figure = _scene()
+    figure = _scene(_STEP_BACK)
     for name, surfaces in meshes.items():
         for number, (level, surface) in enumerate(surfaces.items()):
             trace = _mesh(surface, level, {"rung": [name]}, name == next(iter(meshes)))
@@ -82,12 +84,14 @@ def _mesh(surface: Surface, level: str, meta: Mapping[str, list[str]], visible: 
     )
 
 
-def _scene() -> go.Figure:
+def _scene(distance: float = 1.0) -> go.Figure:
+    eye = dict(zip("xyz", (distance * _EYE).round(4).tolist(), strict=True))
+    camera = {"eye": eye, "up": {"x": 0, "y": 0, "z": 1}}
     hidden = {"visible": False, "showspikes": False}
     figure = empty_figure(
         margin={"l": 0, "r": 0, "t": 0, "b": 56}, dragmode="orbit", uirevision="kept", showlegend=False
     )
     figure.update_scenes(
-        aspectmode="data", xaxis=hidden, yaxis=hidden, zaxis=hidden, camera=_EYE, dragmode="orbit", uirevision="kept"
+        aspectmode="data", xaxis=hidden, yaxis=hidden, zaxis=hidden, camera=camera, dragmode="orbit", uirevision="kept"
     )
     return figure

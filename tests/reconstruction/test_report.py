@@ -107,7 +107,7 @@ def test_the_page_needs_no_network_and_closes_no_script_early(written):
     *figures, library, own = scripts.contents
     assert len(library) > 1e6
     assert "use strict" in own
-    assert len(figures) == 9
+    assert len(figures) == 10
     assert all(json.loads(figure)["data"] for figure in figures)
     # params.yaml is text, whatever stands in it.
     assert "# &lt;/script&gt; &lt;b&gt;" in outside

@@ -117,7 +117,7 @@ def test_the_ladder_is_drawn_whole(places):
 
 def test_choices_of_other_figures_show_something(places):
     for drawing in (
-        angle_map_chart(read_studies(places.studies, ()).maps),
+        angle_map_chart(read_studies(places.studies, ()).maps, {}),
         mesh_scene(read_meshes(places.meshes, ("source_only", "both"), 0), 3.0),
     ):
         for control in drawing.controls:
