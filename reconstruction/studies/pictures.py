@@ -56,7 +56,8 @@ def write_angle_maps(
         figure.colorbar(colors, ax=axis, orientation="horizontal", shrink=0.7, aspect=40, pad=0.02, label=label)
     donors = max(int(table["donors"].max()) for table in maps.values())
     figure.suptitle(
-        f"Where to shoot next: union F1 lost by angle, mean over {donors} donors ({images})\n"
+        "Where to shoot next: union F1 lost by angle\n"
+        f"mean over {donors} donor{'' if donors == 1 else 's'} ({images})\n"
         "seen from the patient's feet; bold ring: no tilt, outside of it cranial, inside caudal",
         fontsize=11,
     )
