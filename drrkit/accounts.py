@@ -24,7 +24,7 @@ _IMPORTED_S = time.monotonic()
 _PEAK_UNITS_PER_MB = 1024.0**2 if sys.platform == "darwin" else 1024.0
 
 
-def run_stage(stage: str, main: Callable[..., None], *items: str) -> None:
+def run_stage(stage: str, main: Callable[..., None], *items: str, account: bool = True) -> None:
     """Run ``main(*items)`` as a process of its own, then write data/accounts/<stage>[.<first item>].json.
 
     The account holds ``stage``, ``item`` (or null), ``seconds`` (wall, see :func:`process_seconds`), ``peak_mb`` (see
@@ -35,6 +35,7 @@ def run_stage(stage: str, main: Callable[..., None], *items: str) -> None:
         stage: The name of the stage.
         main: What the stage does.
         items: Passed on to ``main``; the first names the item.
+        account: Whether to write one; the stage that reads all accounts cannot be among them.
 
     Raises:
         SystemExit: With code 2 after one line on stderr, where ``main`` raised an InputError.
@@ -45,18 +46,20 @@ def run_stage(stage: str, main: Callable[..., None], *items: str) -> None:
         with writing(path):
             path.unlink(missing_ok=True)
         main(*items)
-        spent = os.times()
-        account = {
-            "stage": stage,
-            "item": item,
-            "seconds": round(process_seconds(), 2),
-            "peak_mb": round(peak_mb(), 1),
-            "cpu_seconds": round(spent.user + spent.system + spent.children_user + spent.children_system, 2),
-        }
-        write_json(path, account)
+        if account:
+            write_json(path, {"stage": stage, "item": item, **_spent()})
     except InputError as error:
         sys.stderr.write(f"{stage}: {error}\n")
         raise SystemExit(BAD_INPUT) from None
+
+
+def _spent() -> dict[str, float]:
+    used = os.times()
+    return {
+        "seconds": round(process_seconds(), 2),
+        "peak_mb": round(peak_mb(), 1),
+        "cpu_seconds": round(used.user + used.system + used.children_user + used.children_system, 2),
+    }
 
 
 def process_seconds() -> float:

@@ -108,3 +108,11 @@ def test_seconds_go_on():
     before = process_seconds()
     time.sleep(0.05)
     assert 0.03 < process_seconds() - before < 5
+
+
+def test_who_reads_accounts_writes_none(tmp_path):
+    script = STAGE.replace("*sys.argv[1:])", "account=False)")
+    (tmp_path / "stage.py").write_text(script.format(body="pass"))
+    done = subprocess.run([sys.executable, "stage.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert accounts(tmp_path) == {}

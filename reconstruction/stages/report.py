@@ -40,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage("report", main)
+    run_stage("report", main, account=False)
