@@ -91,7 +91,7 @@ def pipeline(tmp_path):
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     (tmp_path / "command.py").write_text(COMMAND)
-    for folder in ("raw", "qc"):
+    for folder in ("cts", "raw", "qc"):
         (tmp_path / "data" / folder).mkdir(parents=True)
     for acquisition_id in params["sessions"]["acquisitions"]:
         (tmp_path / "data" / "qc" / f"{acquisition_id}.tsv").touch()
