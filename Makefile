@@ -1,12 +1,13 @@
 # `make` alone lists the targets. Nothing is needed but git, make and Python 3.11+.
 PYTHON ?= python3
+PRESET ?= laptop
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 UV := $(VENV)/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test check format bench lock clean
+.PHONY: help setup repro comparisons preset test check format bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -23,7 +24,14 @@ $(VENV)/.synced: requirements.lock pyproject.toml
 
 repro: setup  ## rebuild datasets, models and tables (dvc repro)
 	dvc repro --quiet
-	@echo "done: data/render, data/pair, models; tables and pictures in results, headlines in results/reconstruction/summary.json and results/translation/summary.json"
+	@echo "done: the whole story in results/report.html, the ladder in results/ladder.csv, headlines in results/summary.json"
+
+comparisons: repro  ## counterparts and rival translators as well; an hour more
+	dvc repro --quiet comparisons/dvc.yaml
+	@echo "done: results/reconstruction/summary.json and results/translation/summary.json"
+
+preset: setup  ## choose sizes: make preset PRESET=laptop, or PRESET=paper for GPUs
+	python presets/choose.py $(PRESET)
 
 test: setup  ## run the tests
 	pytest -n auto
@@ -47,5 +55,5 @@ lock: setup  ## write requirements.lock anew from pyproject.toml
 	$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
 clean:  ## remove made data and caches, not the environment, not results/, not real acquisitions
-	rm -rf data/sample data/phantom data/cohort data/render data/simulate/sim-* data/truth/sim-* data/calibrate/sim-* data/pair/sim-* data/spines data/anatomy data/rehearse data/translate models/*/* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf data/sample data/phantom data/cohort data/render data/simulate/sim-* data/truth/sim-* data/calibrate/sim-* data/pair/sim-* data/rehearse data/sessions data/spines data/cases data/anatomy data/translate data/contest data/evaluate data/study data/accounts models/*/* models/origin results/report.html .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import trimesh
-from jaxtyping import Bool, Float
-from scipy import ndimage
-from scipy.spatial import cKDTree
+from jaxtyping import Float
 
 from drrkit.geometry import rigid
 from drrkit.io.store import write_bytes
@@ -20,11 +17,10 @@ from reconstruction.ladder.rungs import MeshParameters
 from reconstruction.mesh import Mesh, mesh_from_margin
 from reconstruction.metrics import Truth
 from reconstruction.model import ModelSpec
+from reconstruction.surface_distance import signed_distances_mm
 from reconstruction.upsampling import finer, grid_of, margins_on
 
 TRUTH_NAME = "truth"
-# Triangles by the nearest middles that are searched for the nearest point; of even triangles it is among few.
-_CANDIDATES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,27 +75,9 @@ def rung_meshes(
         if level in truths:
             mesh = mesh_from_margin(margin.values, grid_of(margin, fine), True, parameters.smoothing_steps)
             if mesh is not None:
-                error_mm = signed_distances_mm(mesh, truths[level].mesh, _inside(case, level, mesh.vertices_world))
+                error_mm = signed_distances_mm(mesh.vertices_world, truths[level].mesh)
                 meshes[level] = JudgedMesh(mesh, error_mm)
     return {level: meshes[level] for level in truths if level in meshes}
-
-
-def signed_distances_mm(mesh: Mesh, truth: Mesh, inside: Bool[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Measure from each vertex to the nearest point of the true surface.
-
-    Args:
-        mesh: Whose vertices.
-        truth: Of even triangles, as marching cubes makes them.
-        inside: (N,) vertices that lie in the true bone: their distance is negative.
-    """
-    triangles = truth.vertices_world[truth.faces]
-    count = min(_CANDIDATES, len(triangles))
-    _, nearest = cKDTree(triangles.mean(axis=1)).query(mesh.vertices_world, count)
-    nearest = nearest.reshape(len(mesh.vertices_world), count)
-    points = np.repeat(mesh.vertices_world, count, axis=0)
-    closest = trimesh.triangles.closest_point(triangles[nearest.ravel()], points)
-    distances_mm = np.linalg.norm(points - closest, axis=1).reshape(nearest.shape).min(axis=1)
-    return np.where(inside, -distances_mm, distances_mm)
 
 
 def write_meshes(path: Path, meshes: Mapping[str, JudgedMesh]) -> None:
@@ -124,11 +102,3 @@ def _grid_of_box(truth: Truth, loaded: EvaluationCase) -> Grid:
     corner = rigid.from_rotation_translation(np.eye(3), [x, y, z])
     depth, height, width = truth.mask.shape
     return Grid((depth, height, width), loaded.world_from_voxel @ corner)
-
-
-def _inside(loaded: EvaluationCase, level: str, points_world: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
-    truth = loaded.truths[level]
-    places = rigid.apply(_grid_of_box(truth, loaded).grid_from_world, points_world)[:, ::-1].T
-    # Beyond the box are voxels of background, towards which values fall; "constant" would cut them off at once.
-    values = ndimage.map_coordinates(truth.mask.astype(np.float32), places, order=1, mode="grid-constant", cval=0.0)
-    return np.asarray(values > 0.5)

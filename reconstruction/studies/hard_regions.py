@@ -23,7 +23,7 @@ from reconstruction.metrics import WHOLE, weighted_percentile
 from reconstruction.model import ModelSpec
 from reconstruction.studies.individuals import TrueVertebra, true_vertebrae
 from reconstruction.studies.settings import HardRegionParameters
-from reconstruction.studies.surface_error import signed_distances_mm
+from reconstruction.surface_distance import signed_distances_mm
 from reconstruction.upsampling import finer, grid_of, margins_on
 
 REGION_COLUMNS = ("images", "level", "region", "mean_abs_mm", "p95_mm", "mean_signed_mm", "donors", "missed")

@@ -3,7 +3,6 @@ import pytest
 import trimesh
 
 from drrkit.errors import InputError
-from reconstruction.ladder.meshes import signed_distances_mm
 from reconstruction.ladder.raster import Stand, painted
 from reconstruction.mesh import Mesh
 
@@ -17,25 +16,6 @@ def ball(radius_mm, center=CENTER, subdivisions=4) -> Mesh:
 
 def white(mesh) -> np.ndarray:
     return np.ones((len(mesh.vertices_world), 3))
-
-
-def test_distances_of_a_surface_to_itself_and_to_a_larger_one():
-    truth, larger, smaller = ball(20.0), ball(22.0), ball(19.0, subdivisions=3)
-    itself = signed_distances_mm(truth, truth, np.zeros(len(truth.vertices_world), bool))
-    np.testing.assert_allclose(itself, 0, atol=1e-9)
-    outside = signed_distances_mm(larger, truth, np.zeros(len(larger.vertices_world), bool))
-    np.testing.assert_allclose(outside, 2.0, atol=0.06)
-    inside = signed_distances_mm(smaller, truth, np.ones(len(smaller.vertices_world), bool))
-    np.testing.assert_allclose(inside, -1.0, atol=0.06)
-
-
-def test_distances_between_points_of_coarse_triangles():
-    # Far from every corner and from every middle of a triangle, the surface is still 3 mm away.
-    box = trimesh.creation.box(extents=(20, 20, 20)).subdivide().subdivide()
-    truth = Mesh(np.asarray(box.vertices), np.asarray(box.faces))
-    points = np.array([[1.3, 2.7, 13.0], [-4.1, 3.9, 13.0], [13.0, 0.4, -6.2]])
-    found = signed_distances_mm(Mesh(points, np.array([[0, 1, 2]])), truth, np.zeros(3, bool))
-    np.testing.assert_allclose(found, 3.0, atol=1e-9)
 
 
 def test_a_ball_is_a_disk_of_its_size():

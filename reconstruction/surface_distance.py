@@ -1,4 +1,4 @@
-"""How far a predicted surface is from points of the true one: signed distances of points to a triangle mesh."""
+"""How far points are from a surface: signed distances to a triangle mesh."""
 
 import numpy as np
 from jaxtyping import Float

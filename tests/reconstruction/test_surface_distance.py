@@ -4,7 +4,7 @@ import pytest
 from drrkit.errors import InputError
 from reconstruction.grid import Grid
 from reconstruction.mesh import Mesh, mesh_from_margin
-from reconstruction.studies.surface_error import signed_distances_mm
+from reconstruction.surface_distance import signed_distances_mm
 
 RADIUS_MM = 15.0
 
