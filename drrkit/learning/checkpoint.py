@@ -1,16 +1,21 @@
 """The full state of a training on disk: a killed run goes on from it as if nothing had happened."""
 
+import hashlib
+import json
 import pickle
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from drrkit.errors import InputError
-from drrkit.io.store import atomic_path
+from drrkit.io.store import atomic_path, write_json
 
 STATE_NAME = "state/state.pt"
+INPUTS_NAME = "state/inputs.json"
 STATE_CONVENTION = "drrkit-training-state/1"
 
 
@@ -51,6 +56,40 @@ def read_state(out: Path, run: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
         wanted = f"{then!r}, as the training in this folder has it; or another folder, or --force to start anew"
         raise InputError(f"{out}, {name}", repr(now), wanted)
     return state.pop("progress"), state
+
+
+@contextmanager
+def going_on(out: Path, parameters: Mapping[str, Any], paths: Iterable[Path]) -> Iterator[None]:
+    """Let the training of a pipeline's stage go on where a killed run of it stopped, if nothing changed since.
+
+    What is in the folder stays while parameters and files are those of the run that left it; else it is removed, and
+    the training starts anew. When the training is done its state is removed: a stage runs again because something
+    changed, and shall find nothing to go on from.
+
+    Args:
+        out: Folder of the training.
+        parameters: Of the stage, as JSON values.
+        paths: Files and folders that it depends on, sources among them; a file counts as changed when its size or its
+            time of change did.
+    """
+    inputs = {"parameters": dict(parameters), "files_sha256": _files_sha256(paths)}
+    noted = out / INPUTS_NAME
+    if not noted.is_file() or json.loads(noted.read_text()) != json.loads(json.dumps(inputs)):
+        if out.exists():
+            shutil.rmtree(out)
+        write_json(noted, inputs)
+    yield
+    shutil.rmtree(noted.parent)
+
+
+def _files_sha256(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                known = file.stat()
+                digest.update(f"{file.as_posix()} {known.st_size} {known.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def differences(one: Any, other: Any, place: str = "") -> list[tuple[str, Any, Any]]:

@@ -17,7 +17,7 @@ from torch.multiprocessing.spawn import ProcessException
 from drrkit.errors import InputError
 from drrkit.learning.settings import Precision
 
-__all__ = ["Fabric", "launch", "make_fabric"]
+__all__ = ["Fabric", "fastest_device", "launch", "make_fabric"]
 
 _PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed"}
 Result = TypeVar("Result")
@@ -54,6 +54,11 @@ def make_fabric(device: str, precision: Precision, processes: int) -> Fabric:
         # Without it a cluster's scheduler would be asked how many processes there are.
         plugins=[LightningEnvironment()] if several else None,
     )
+
+
+def fastest_device() -> str:
+    """Return ``cuda`` where torch can use a graphics card, else ``cpu``: what the pipeline's stages run on."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def launch(fabric: Fabric, function: Callable[[Fabric], Result]) -> Result:

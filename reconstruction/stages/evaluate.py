@@ -6,6 +6,7 @@ Writes results/ladder.csv, results/evaluate (tables, headlines, pictures) and da
 from pathlib import Path
 
 from drrkit.accounts import run_stage
+from drrkit.learning.fabric import fastest_device
 from drrkit.parameters import read_parameters
 from protocols.pairset import read_pairset
 from reconstruction.ladder.evaluation import Outputs, evaluate_ladder
@@ -20,7 +21,8 @@ OUTPUTS = Outputs(Path("results/ladder.csv"), Path("results/evaluate"), Path("da
 def main() -> None:
     """Write the ladder."""
     parameters = read_parameters("evaluate", LadderParameters)
-    evaluate_ladder({fold: read_pairset(SETS / fold) for fold in parameters.folds}, PLACES, parameters, OUTPUTS)
+    sets = {fold: read_pairset(SETS / fold) for fold in parameters.folds}
+    evaluate_ladder(sets, PLACES, parameters, OUTPUTS, fastest_device())
 
 
 if __name__ == "__main__":

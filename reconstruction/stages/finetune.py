@@ -10,6 +10,8 @@ from pathlib import Path
 
 from drrkit.accounts import run_stage
 from drrkit.errors import InputError
+from drrkit.learning.checkpoint import going_on
+from drrkit.learning.fabric import fastest_device
 from drrkit.parameters import Parameters, read_parameters
 from protocols.pairset import read_pairset
 from reconstruction.adaptation.lessons import RungParameters, cases_of_rung
@@ -21,6 +23,7 @@ SESSIONS = Path("data/sessions")
 TRANSLATED = Path("data/translate")
 NETWORKS = Path("models/pretrain")
 OUT = Path("models/finetune")
+INPUTS = (CASES, SESSIONS, TRANSLATED, NETWORKS, Path("data/spines"), Path("drrkit"), Path("reconstruction"))
 
 
 class FinetuneStageParameters(Parameters):
@@ -37,7 +40,8 @@ def main(name: str) -> None:
     rung = rungs[name]
     cases, repeats = cases_of_rung(read_pairset(SESSIONS / rung.fold), TRANSLATED, read_cases(CASES), rung)
     start = NETWORKS / rung.start / "model.safetensors"
-    finetune_on_cases(start, cases, rung, OUT / name, repeats=repeats)
+    with going_on(OUT / name, rung.model_dump(mode="json"), INPUTS):
+        finetune_on_cases(start, cases, rung, OUT / name, fastest_device(), repeats=repeats)
 
 
 if __name__ == "__main__":

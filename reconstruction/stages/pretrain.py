@@ -9,12 +9,15 @@ from pathlib import Path
 
 from drrkit.accounts import run_stage
 from drrkit.errors import InputError
+from drrkit.learning.checkpoint import going_on
+from drrkit.learning.fabric import fastest_device
 from drrkit.parameters import Parameters, read_parameters
 from reconstruction.cases import read_cases
 from reconstruction.learning.lessons import LearningParameters, train_on_cases
 
 CASES = Path("data/cases")
 OUT = Path("models/pretrain")
+INPUTS = (CASES, Path("data/spines"), Path("drrkit"), Path("reconstruction"))
 
 
 class PretrainParameters(Parameters):
@@ -28,7 +31,8 @@ def main(name: str) -> None:
     models = read_parameters("pretrain", PretrainParameters).models
     if name not in models:
         raise InputError("params.yaml, pretrain.models", f"no {name}", " or ".join(models))
-    train_on_cases(read_cases(CASES), models[name], OUT / name)
+    with going_on(OUT / name, models[name].model_dump(mode="json"), INPUTS):
+        train_on_cases(read_cases(CASES), models[name], OUT / name, fastest_device())
 
 
 if __name__ == "__main__":

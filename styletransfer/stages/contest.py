@@ -7,6 +7,7 @@ Donors are those of data/sessions, SIMULATED until a lab has its own.
 from pathlib import Path
 
 from drrkit.accounts import run_stage
+from drrkit.learning.fabric import fastest_device
 from drrkit.parameters import read_parameters
 from protocols.pairset import read_pairset
 from styletransfer.judging.evaluation import judge_translators
@@ -22,7 +23,7 @@ def main() -> None:
     """Write data/contest and results/contest."""
     parameters = read_parameters("contest", JudgingParameters)
     models = {path.parent.name: path for folder in MODELS for path in sorted(folder.glob("*/model.safetensors"))}
-    judge_translators(read_pairset(PAIRS), models, parameters, IMAGES, OUT)
+    judge_translators(read_pairset(PAIRS), models, parameters, IMAGES, OUT, fastest_device())
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from drrkit.accounts import run_stage
 from drrkit.errors import InputError
+from drrkit.learning.checkpoint import going_on
+from drrkit.learning.fabric import fastest_device
 from drrkit.parameters import Parameters, read_parameters
 from protocols.pairset import read_pairset
 from styletransfer.settings import TranslatorParameters
@@ -17,6 +19,7 @@ from styletransfer.training import train
 
 SESSIONS = Path("data/sessions")
 OUT = Path("models/train_translator")
+INPUTS = (SESSIONS, Path("data/rehearse"), Path("drrkit"), Path("protocols"), Path("styletransfer"))
 
 
 class TranslatorsParameters(Parameters):
@@ -30,7 +33,8 @@ def main(name: str) -> None:
     models = read_parameters("train_translator", TranslatorsParameters).models
     if name not in models:
         raise InputError("params.yaml, train_translator.models", f"no {name}", " or ".join(models))
-    train(read_pairset(SESSIONS / models[name].fold), models[name], OUT / name)
+    with going_on(OUT / name, models[name].model_dump(mode="json"), INPUTS):
+        train(read_pairset(SESSIONS / models[name].fold), models[name], OUT / name, fastest_device())
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import Field
 
 from drrkit.accounts import run_stage
+from drrkit.learning.fabric import fastest_device
 from drrkit.parameters import Parameters, read_parameters
 from protocols.pairset import read_pairset
 from styletransfer.judging.evaluation import judge_translators
@@ -42,10 +43,11 @@ def main() -> None:
         sessions = read_pairset(SESSIONS / fold)
         models = {name: MODELS / name / "model.safetensors" for name in wanted.judged}
         out = OUT if number == 0 else OUT / fold
-        judge_translators(sessions, models, parameters, IMAGES, out)
+        judge_translators(sessions, models, parameters, IMAGES, out, fastest_device())
         for name in wanted.learned_from:
             learners = [session for session in sessions if session.split != "test"]
-            translate_sessions(MODELS / name / "model.safetensors", learners, IMAGES / name, parameters.precision)
+            model = MODELS / name / "model.safetensors"
+            translate_sessions(model, learners, IMAGES / name, parameters.precision, fastest_device())
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from drrkit.errors import InputError
-from drrkit.learning.checkpoint import STATE_NAME, differences, forget, read_state, write_state
+from drrkit.learning.checkpoint import STATE_NAME, differences, forget, going_on, read_state, write_state
 
 RUN = {"model": {"width": 4, "classes": ["a", "b"]}, "training": {"rate": 0.1}}
 PROGRESS = {"step": 7, "scores": {"f1": 0.5}, "best": None}
@@ -65,3 +65,40 @@ def test_another_convention_is_refused(tmp_path):
     torch.save({"convention": "other/1", "run": RUN}, tmp_path / STATE_NAME)
     with pytest.raises(InputError, match="another kind of file"):
         read_state(tmp_path, RUN)
+
+
+def killed(out, parameters, paths):
+    with pytest.raises(KeyboardInterrupt), going_on(out, parameters, paths):
+        write_state(out, RUN, PROGRESS, {})
+        (out / "model.safetensors").write_bytes(b"half way")
+        raise KeyboardInterrupt
+
+
+def test_a_killed_run_goes_on_while_nothing_changed(tmp_path):
+    out, source = tmp_path / "out", tmp_path / "source"
+    (source / "__pycache__").mkdir(parents=True)
+    (source / "code.py").write_text("one")
+    paths = (source, tmp_path / "not there")
+    killed(out, {"steps": 3}, paths)
+    (source / "__pycache__" / "code.pyc").write_text("compiled")
+    with going_on(out, {"steps": 3}, paths):
+        assert read_state(out, RUN) is not None
+        assert (out / "model.safetensors").is_file()
+    # Done: whoever runs it again has a reason to start anew.
+    assert (out / "model.safetensors").is_file()
+    assert not (out / "state").exists()
+    with going_on(out, {"steps": 3}, paths):
+        assert [path.name for path in out.rglob("*") if path.is_file()] == ["inputs.json"]
+
+
+@pytest.mark.parametrize("change", ["parameters", "file", "new file"])
+def test_a_killed_run_starts_anew_when_something_changed(tmp_path, change):
+    out, source = tmp_path / "out", tmp_path / "source"
+    source.mkdir()
+    (source / "code.py").write_text("one")
+    killed(out, {"steps": 3}, (source,))
+    if change != "parameters":
+        (source / ("code.py" if change == "file" else "more.py")).write_text("changed")
+    with going_on(out, {"steps": 4 if change == "parameters" else 3}, (source,)):
+        assert read_state(out, RUN) is None
+        assert not (out / "model.safetensors").exists()

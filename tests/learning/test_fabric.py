@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from drrkit.errors import InputError
-from drrkit.learning.fabric import launch, make_fabric
+from drrkit.learning.fabric import fastest_device, launch, make_fabric
 
 
 def fault_of_the_second(fabric):
@@ -49,3 +49,9 @@ def test_bfloat16_is_for_products_and_weights_stay_whole():
 def test_what_there_is_not_is_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         make_fabric(*arguments)
+
+
+def test_the_fastest_device_is_one_that_a_fabric_takes():
+    device = fastest_device()
+    assert device == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert make_fabric(device, "32", 1).device.type == device
