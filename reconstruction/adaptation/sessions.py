@@ -14,7 +14,7 @@ from reconstruction.judging.evaluation import UNION, EvaluationCase, Row, load_e
 from reconstruction.judging.prediction import Predictor
 from reconstruction.judging.viewplan import matched_views, views_for
 from reconstruction.loading import read_case_radiographs
-from reconstruction.metrics import METRICS, WHOLE, judge
+from reconstruction.metrics import METRICS, WHOLE, Mask, Truth, judge
 from reconstruction.model import ModelSpec
 from reconstruction.sets.adapters import cases_from_pairs
 
@@ -74,18 +74,38 @@ def shown_by(loaded: EvaluationCase, session: PairedSession, images: str, transl
     return replace(loaded, case=case, radiographs=dict(zip(case.views, read_case_radiographs(case), strict=True)))
 
 
-def score_rows(predictor: Predictor, spec: ModelSpec, case: EvaluationCase, view_count: int) -> list[Row]:
+def score_rows(
+    predictor: Predictor, spec: ModelSpec, case: EvaluationCase, view_count: int, level_surfaces: bool = True
+) -> list[Row]:
     """Reconstruct a session from its first views and judge every level, their union, and the regions of each.
 
     ``f1`` of a region is of the union only: :func:`reconstruction.adaptation.regions.region_f1`.
+
+    Args:
+        predictor: From views and a grid to probabilities.
+        spec: Mode, classes and grid.
+        case: The session.
+        view_count: Number of views, the first ones.
+        level_surfaces: Whether levels are judged by their surfaces and regions as well, which takes as long as all the
+            rest; else by voxels alone.
     """
     views = case.case.views[:view_count]
     masks = predicted_masks(predictor, case, views, spec)
     rows = []
     for level, truth in case.truths.items():
+        if level != UNION and not level_surfaces:
+            absent = dict.fromkeys(METRICS, np.nan)
+            scores = {"f1": _voxel_f1(masks[level], truth), "n_missed": float(not masks[level].any())}
+            rows.append({"views": "+".join(views), "level": level, "region": WHOLE, **absent, **scores})
+            continue
         regional = region_f1(masks[level], truth) if level == UNION else {}
         for region, scores in judge(masks[level], truth).items():
             known = dict(scores) if region == WHOLE else {**scores, "f1": regional.get(region, np.nan)}
             absent = dict.fromkeys((metric for metric in METRICS if metric not in known), np.nan)
             rows.append({"views": "+".join(views), "level": level, "region": region, **known, **absent})
     return rows
+
+
+def _voxel_f1(prediction: Mask, truth: Truth) -> float:
+    overlap = int((prediction[truth.box] & truth.mask).sum())
+    return 2 * overlap / (int(prediction.sum()) + int(truth.mask.sum()))

@@ -158,7 +158,8 @@ def judge_rungs(
         network, case = bench.on_rung(held, rung)
         rows: list[Row] = []
         for count in counts:
-            scores = score_rows(network.predictor, network.spec, case, count)
+            full = count == parameters.headline_views
+            scores = score_rows(network.predictor, network.spec, case, count, level_surfaces=full)
             rows.extend({"n_views": count, **row} for row in scores)
             on_done(f"{held.session.acquisition_id}, {rung.network} on {rung.images} images, {count} views")
         return rows

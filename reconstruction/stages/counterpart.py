@@ -35,4 +35,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    run_stage("counterpart", main, sys.argv[1])
+    run_stage("counterpart", main, sys.argv[1], account=False)

@@ -73,4 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage("reconstruction", main)
+    run_stage("reconstruction", main, account=False)

@@ -27,4 +27,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage("contest", main)
+    run_stage("contest", main, account=False)

@@ -36,4 +36,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    run_stage("rival", main, sys.argv[1])
+    run_stage("rival", main, sys.argv[1], account=False)
