@@ -2,7 +2,8 @@
 
 python benchmarks/translators.py [NAME ...] [--seconds S] [--split validation|test] needs data/rehearse (make repro).
 Names are those of train_translator.models in params.yaml. Steps are as many as fit into the seconds, and learning
-rates fall over them; reading pairs for the first time counts, validation does not. What learns nothing sees each pair once.
+rates fall over them; reading pairs for the first time counts, validation does not. What learns nothing sees each pair
+once.
 """
 
 import argparse

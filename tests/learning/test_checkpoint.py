@@ -67,11 +67,16 @@ def test_another_convention_is_refused(tmp_path):
         read_state(tmp_path, RUN)
 
 
-def killed(out, parameters, paths):
-    with pytest.raises(KeyboardInterrupt), going_on(out, parameters, paths):
+def half_a_training(out, parameters, paths):
+    with going_on(out, parameters, paths):
         write_state(out, RUN, PROGRESS, {})
         (out / "model.safetensors").write_bytes(b"half way")
         raise KeyboardInterrupt
+
+
+def killed(out, parameters, paths):
+    with pytest.raises(KeyboardInterrupt):
+        half_a_training(out, parameters, paths)
 
 
 def test_a_killed_run_goes_on_while_nothing_changed(tmp_path):
