@@ -95,8 +95,8 @@ def score_rows(
     for level, truth in case.truths.items():
         if level != UNION and not level_surfaces:
             absent = dict.fromkeys(METRICS, np.nan)
-            scores = {"f1": _voxel_f1(masks[level], truth), "n_missed": float(not masks[level].any())}
-            rows.append({"views": "+".join(views), "level": level, "region": WHOLE, **absent, **scores})
+            voxels = {"f1": _voxel_f1(masks[level], truth), "n_missed": float(not masks[level].any())}
+            rows.append({"views": "+".join(views), "level": level, "region": WHOLE, **absent, **voxels})
             continue
         regional = region_f1(masks[level], truth) if level == UNION else {}
         for region, scores in judge(masks[level], truth).items():
