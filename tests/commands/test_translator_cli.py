@@ -32,7 +32,7 @@ def place(tmp_path, monkeypatch):
 
 def write_parameters(place, **changes) -> None:
     models = {"paired": toy_parameters(**changes).model_dump(mode="json")}
-    (place / "toys.yaml").write_text(yaml.safe_dump({"translator": {"models": models}}))
+    (place / "toys.yaml").write_text(yaml.safe_dump({"train_translator": {"models": models}}))
 
 
 def run(place, *options):

@@ -21,9 +21,9 @@ PIPELINE = Path(__file__).parents[2] / "params.yaml"
         ("vertebra", CONFIGS / "paper.yaml"),
         ("lumbar", CONFIGS / "paper.yaml"),
         ("pretrain.models.lumbar", PIPELINE),
-        ("pretrain.models.vertebra", PIPELINE),
-        ("pretrain.models.kasten", PIPELINE),
-        ("pretrain.models.permute-concat", PIPELINE),
+        ("counterpart.models.vertebra", PIPELINE),
+        ("counterpart.models.kasten", PIPELINE),
+        ("counterpart.models.permute-concat", PIPELINE),
     ],
 )
 def test_a_network_can_be_built_and_its_grid_fits(section, path):

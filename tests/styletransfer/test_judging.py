@@ -220,15 +220,22 @@ def test_the_command(material, tmp_path):
 
 
 def test_the_stage(material, tmp_path, monkeypatch):
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"translate": SECTION | {"splits": ["validation"]}}))
+    folds = {"set": {"judged": ["none", "again"], "learned_from": ["again"]}}
+    section = SECTION | {"splits": ["test"], "folds": folds}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"translate": section}))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(translate, "PAIRS", material.folder / "set")
-    with pytest.raises(InputError, match="no model"):
+    monkeypatch.setattr(translate, "SESSIONS", material.folder)
+    with pytest.raises(InputError, match="none"):
         translate.main()
     monkeypatch.setattr(translate, "MODELS", material.folder)
     translate.main()
     assert (tmp_path / "results" / "translate" / "summary.json").is_file()
-    assert (tmp_path / "data" / "translate" / "again" / "validation-1" / "ap-00.tif").is_file()
+    images = tmp_path / "data" / "translate"
+    for name in ("none", "again"):
+        assert list((images / name).glob("*/ap-00.tif"))
+    # Whoever learns needs the images of donors that are not judged: of one translator, and never test donors' alone.
+    assert (images / "again" / "validation-1" / "ap-00.tif").is_file()
+    assert not (images / "none" / "validation-1").exists()
 
 
 def test_pairs_that_are_held_out(material):
