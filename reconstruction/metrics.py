@@ -215,6 +215,21 @@ def judge(prediction: Mask, truth: Truth) -> Mapping[str, Mapping[str, float]]:
     return verdict
 
 
+def voxel_f1(prediction: Mask, truth: Truth) -> float:
+    """Compare a mask on the whole label volume with the truth, as :func:`judge` does, without its surfaces.
+
+    Returns:
+        Voxel F1; 0 if nothing was predicted.
+
+    Raises:
+        InputError: Another grid.
+    """
+    if prediction.shape != truth.shape:
+        raise InputError("prediction", f"shape {prediction.shape}", f"the labels' shape {truth.shape}")
+    overlap = int((prediction[truth.box] & truth.mask).sum())
+    return 2 * overlap / (int(prediction.sum()) + int(truth.mask.sum()))
+
+
 def weighted_percentile(values: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"], percent: float) -> float:
     """Return the smallest value that at least ``percent`` of the weight does not exceed."""
     order = np.argsort(values)

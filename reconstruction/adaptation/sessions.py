@@ -14,7 +14,7 @@ from reconstruction.judging.evaluation import UNION, EvaluationCase, Row, load_e
 from reconstruction.judging.prediction import Predictor
 from reconstruction.judging.viewplan import matched_views, views_for
 from reconstruction.loading import read_case_radiographs
-from reconstruction.metrics import METRICS, WHOLE, Mask, Truth, judge
+from reconstruction.metrics import METRICS, WHOLE, judge, voxel_f1
 from reconstruction.model import ModelSpec
 from reconstruction.sets.adapters import cases_from_pairs
 
@@ -95,7 +95,7 @@ def score_rows(
     for level, truth in case.truths.items():
         if level != UNION and not level_surfaces:
             absent = dict.fromkeys(METRICS, np.nan)
-            voxels = {"f1": _voxel_f1(masks[level], truth), "n_missed": float(not masks[level].any())}
+            voxels = {"f1": voxel_f1(masks[level], truth), "n_missed": float(not masks[level].any())}
             rows.append({"views": "+".join(views), "level": level, "region": WHOLE, **absent, **voxels})
             continue
         regional = region_f1(masks[level], truth) if level == UNION else {}
@@ -104,8 +104,3 @@ def score_rows(
             absent = dict.fromkeys((metric for metric in METRICS if metric not in known), np.nan)
             rows.append({"views": "+".join(views), "level": level, "region": region, **known, **absent})
     return rows
-
-
-def _voxel_f1(prediction: Mask, truth: Truth) -> float:
-    overlap = int((prediction[truth.box] & truth.mask).sum())
-    return 2 * overlap / (int(prediction.sum()) + int(truth.mask.sum()))

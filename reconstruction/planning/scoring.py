@@ -8,7 +8,7 @@ import pandas as pd
 from drrkit.errors import InputError
 from reconstruction.judging.evaluation import UNION, EvaluationCase, predicted_masks
 from reconstruction.judging.prediction import Predictor
-from reconstruction.metrics import Mask, Truth
+from reconstruction.metrics import voxel_f1
 from reconstruction.model import ModelSpec
 
 Job = tuple[EvaluationCase, tuple[str, ...]]
@@ -54,7 +54,7 @@ def score_sets(
             loaded.case.case_id,
             len(views),
             "+".join(views),
-            union_f1(union, loaded.truths[UNION]),
+            voxel_f1(union, loaded.truths[UNION]),
         )
 
     if workers == 1:
@@ -63,15 +63,3 @@ def score_sets(
         with ThreadPoolExecutor(workers) as pool:
             rows = list(pool.map(row_of, jobs))
     return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def union_f1(prediction: Mask, truth: Truth) -> float:
-    """Voxel F1 of a mask on the whole label volume; 0 if nothing was predicted.
-
-    Raises:
-        InputError: Another grid.
-    """
-    if prediction.shape != truth.shape:
-        raise InputError("prediction", f"shape {prediction.shape}", f"the labels' shape {truth.shape}")
-    overlap = int((prediction[truth.box] & truth.mask).sum())
-    return 2 * overlap / (int(prediction.sum()) + int(truth.mask.sum()))

@@ -16,7 +16,7 @@ from reconstruction.judging.evaluation import Condition, EvaluationCase, Row, pr
 from reconstruction.judging.prediction import Predictor
 from reconstruction.judging.studies import Runner
 from reconstruction.judging.viewplan import matched_views
-from reconstruction.metrics import METRICS, WHOLE
+from reconstruction.metrics import METRICS, WHOLE, voxel_f1
 from reconstruction.model import ModelSpec
 
 _Key = tuple[str, tuple[str, ...], Disturbance]
@@ -52,9 +52,11 @@ def voxel_rows(
     }
     rows = []
     for level, truth in loaded.truths.items():
-        found, true = int(masks[level].sum()), int(truth.mask.sum())
-        overlap = int((masks[level][truth.box] & truth.mask).sum())
-        known = {"f1": 2 * overlap / (found + true), "recall": overlap / true, "n_missed": float(found == 0)}
+        known = {
+            "f1": voxel_f1(masks[level], truth),
+            "recall": float(masks[level][truth.box][truth.mask].mean()),
+            "n_missed": float(not masks[level].any()),
+        }
         scores = dict.fromkeys(METRICS, np.nan) | known
         rows.append({**keys, "level": level, "region": WHOLE, **scores})
     return rows

@@ -9,10 +9,11 @@ from drrkit.errors import InputError
 from evaluation_cases import SPEC, oracle, toy_case
 from reconstruction.judging.evaluation import Condition, run_conditions
 from reconstruction.judging.viewplan import views_for
+from reconstruction.metrics import voxel_f1
 from reconstruction.planning.features import set_features
 from reconstruction.planning.fitting import fit_view_expectation
 from reconstruction.planning.judged import COLUMNS, PlanningParameters, compare_plans, planned_views
-from reconstruction.planning.scoring import score_sets, union_f1
+from reconstruction.planning.scoring import score_sets
 
 PARAMETERS = PlanningParameters.model_validate(
     {
@@ -80,9 +81,9 @@ def test_scores_are_those_of_the_evaluation():
 def test_no_bone_scores_zero_and_the_truth_one():
     truth = CASES[0].truths["union"]
     full = np.zeros(truth.shape, bool)
-    assert union_f1(full, truth) == 0
+    assert voxel_f1(full, truth) == 0
     full[truth.box] = truth.mask
-    assert union_f1(full, truth) == 1
+    assert voxel_f1(full, truth) == 1
 
 
 def test_bad_sets_are_refused():
@@ -91,7 +92,7 @@ def test_bad_sets_are_refused():
     with pytest.raises(InputError, match="nowhere"):
         score_sets(PREDICTOR, [(CASES[0], ("nowhere",))], SPEC)
     with pytest.raises(InputError, match="shape"):
-        union_f1(np.zeros((2, 2, 2), bool), CASES[0].truths["union"])
+        voxel_f1(np.zeros((2, 2, 2), bool), CASES[0].truths["union"])
 
 
 def test_the_fit_learns_what_views_are_worth(fitted):
