@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from reconstruction.networks.blocks import ConvBlock3d
+from reconstruction.networks.blocks import ConvBlock3d, Doubling3d
 
 # Most voxels are background; a network that starts by saying so need not learn it first.
 _BACKGROUND_AT_START = 3.0
@@ -37,11 +37,10 @@ class VolumeUnet(nn.Module):
             for before, after in pairwise(widths)
         )
         self.up = nn.ModuleList(
-            nn.ConvTranspose3d(below, here, 2, stride=2)
-            for below, here in zip(reversed(widths[1:]), reversed(widths[:-1]), strict=True)
+            Doubling3d(below, here) for below, here in zip(reversed(widths[1:]), reversed(widths[:-1]), strict=True)
         )
         self.join = nn.ModuleList(ConvBlock3d(2 * here, here) for here in reversed(widths[:-1]))
-        self.fine_up = nn.ConvTranspose3d(widths[0], fine_width, 2, stride=2)
+        self.fine_up = Doubling3d(widths[0], fine_width)
         self.refine = ConvBlock3d(fine_width * (2 if fine_inputs else 1), fine_width)
         self.head = nn.Conv3d(fine_width, outputs, 1)
         at_start = torch.zeros(outputs)

@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from reconstruction.networks.fusion import FUSIONS, Attention, ConvGru, MeanSpread
+from reconstruction.networks.fusion import (
+    FUSIONS,
+    Attention,
+    ConvGru,
+    MeanSpread,
+    _mean_and_spread,
+    _MeanAndSpread,
+)
 
 CHANNELS = 3
 ALL = pytest.mark.parametrize("name", FUSIONS)
@@ -47,6 +54,23 @@ def test_one_view_is_its_own_mean_without_spread():
     fused = MeanSpread(CHANNELS)(features, torch.ones_like(inside))
     assert torch.equal(fused[:, :CHANNELS], features[:, 0])
     assert (fused[:, CHANNELS:-1] == 0).all()
+
+
+@pytest.mark.parametrize("views", [1, 2, 5])
+@pytest.mark.parametrize("weights_learn", [False, True])
+def test_mean_spread_and_their_slopes_are_those_of_the_formula(views, weights_learn):
+    features, inside = (part.double() for part in case(views))
+    weights = inside / inside.sum(dim=1, keepdim=True).clamp(min=1)
+    slopes = [torch.randn(2, CHANNELS, 4, 5, 6, generator=torch.Generator().manual_seed(k)).double() for k in (1, 2)]
+
+    def told_by(function):
+        given = features.clone().requires_grad_(), weights.clone().requires_grad_(weights_learn)
+        fused = function(*given)
+        torch.autograd.backward(fused, slopes)
+        return *fused, given[0].grad, *([given[1].grad] if weights_learn else [])
+
+    for fast, plain in zip(told_by(_MeanAndSpread.apply), told_by(_mean_and_spread), strict=True):
+        assert torch.allclose(fast, plain, rtol=1e-9, atol=1e-9)
 
 
 @ALL
