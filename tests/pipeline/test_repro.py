@@ -5,6 +5,7 @@ line, so that what is counted is DVC's doing.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -118,4 +119,22 @@ def test_a_killed_repro_goes_on_and_then_nothing_runs(pipeline):
     # What had finished stays; what was killed, and all that had not begun, runs.
     assert sorted(reproduce(folder)) == sorted(set(items) - finished)
     assert (folder / "models" / "pretrain" / "lumbar" / "content").exists()
+    assert reproduce(folder) == []
+
+
+def test_two_lanes_make_all_that_one_makes(pipeline):
+    folder, items = pipeline
+    shutil.copy(ROOT / "Makefile", folder)
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    # The environment is this one: nothing is to be installed.
+    command = ["make", "--old-file=setup", "repro"]
+
+    def make():
+        (folder / "ran.txt").unlink(missing_ok=True)
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{done.stdout} {done.stderr}"
+        return ran(folder)
+
+    assert sorted(make()) == items
+    assert make() == []
     assert reproduce(folder) == []
