@@ -14,7 +14,7 @@ SHARE := $(shell $(PYTHON) -c 'import os; print(max(1, (os.cpu_count() or 1) // 
 LANE := OMP_NUM_THREADS=$(SHARE) dvc --wait-for-lock repro --quiet --single-item
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro repro-synthetic repro-real repro-both repro-rungs comparisons preset test check format bench lock clean
+.PHONY: help setup repro repro-synthetic repro-real repro-both repro-rungs comparisons compare-networks compare-translators preset test check format bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -38,11 +38,11 @@ repro: setup  ## rebuild datasets, models and tables (dvc repro, in two lanes)
 	@echo "done: the whole story in results/report.html, the ladder in results/ladder.csv, headlines in results/summary.json"
 
 # Memory once freed is kept, in large pages: asking the system for it again and again took a tenth of the time.
-repro: export GLIBC_TUNABLES := glibc.malloc.hugetlb=1
-repro: export MALLOC_MMAP_MAX_ := 0
-repro: export MALLOC_TRIM_THRESHOLD_ := 8589934592
-repro: export MALLOC_TOP_PAD_ := 268435456
-repro: export MALLOC_ARENA_MAX := 1
+repro comparisons: export GLIBC_TUNABLES := glibc.malloc.hugetlb=1
+repro comparisons: export MALLOC_MMAP_MAX_ := 0
+repro comparisons: export MALLOC_TRIM_THRESHOLD_ := 8589934592
+repro comparisons: export MALLOC_TOP_PAD_ := 268435456
+repro comparisons: export MALLOC_ARENA_MAX := 1
 
 repro-synthetic:
 	$(LANE) sample phantom cohort render spines cases pretrain
@@ -56,9 +56,15 @@ repro-both:
 repro-rungs:
 	$(LANE) --glob 'finetune@[!b]*'
 
-comparisons: repro  ## counterparts and rival translators as well; an hour more
-	dvc repro --quiet comparisons/dvc.yaml
+comparisons: repro  ## counterparts and rival translators as well
+	@$(MAKE) --no-print-directory --jobs $(LANES) compare-networks compare-translators
 	@echo "done: results/reconstruction/summary.json and results/translation/summary.json"
+
+compare-networks:
+	cd comparisons && $(LANE) counterpart anatomy reconstruction
+
+compare-translators:
+	cd comparisons && $(LANE) rival contest translation
 
 preset: setup  ## choose sizes: make preset PRESET=laptop, or PRESET=paper for GPUs
 	python presets/choose.py $(PRESET)
