@@ -33,14 +33,15 @@ def finetune(
     device: str = "cpu",
     report: Report | None = None,
 ) -> TrainingResult:
-    """Go on training a model, and keep the weights that a validation donor likes best.
+    """Go on training a model.
 
-    The weights that it starts from are judged too: if nothing learned is better, they are what is kept.
+    With ``patience`` the weights that a validation donor likes best are kept, and if nothing learned is better, those
+    that it started from. Without it the last ones are: the better choice where validation donors are too few.
 
     Args:
         model: Weights to start from, ``<name>.safetensors``.
         batches: As of :func:`reconstruction.learning.training.train`; for the grid and the window of the model.
-        settings: With ``patience``.
+        settings: How to train.
         out: As of :func:`reconstruction.learning.training.train`.
         validate: Scores of a network on the validation donor, with ``f1``.
         frozen: Part that stays as it is, one of ``reconstruction.learning.freezing.PARTS``.
@@ -49,10 +50,8 @@ def finetune(
         report: Called after every row of the log.
 
     Raises:
-        InputError: No such model, no patience, an unknown part; and as :func:`reconstruction.learning.training.train`.
+        InputError: No such model, an unknown part; and as :func:`reconstruction.learning.training.train`.
     """
-    if settings.patience is None:
-        raise InputError("patience", "none", "how many validations to wait for a better one")
     network, spec = load_model(model)
     new = replace(spec, training={**record, "started_from": spec.training})
     start = Start(network.state_dict(), frozen)

@@ -115,9 +115,17 @@ def test_it_starts_from_the_model_and_says_so(model, tmp_path):
     torch.testing.assert_close(network.unet.head.weight, start.unet.head.weight, rtol=0, atol=0.01)
 
 
-def test_no_patience_and_no_model_are_refused(model, tmp_path):
-    with pytest.raises(InputError, match="patience"):
-        finetune(model, SphereBatches(2), toy_settings(), tmp_path / "o", SphereScores(), "nothing", {})
+def test_without_patience_the_last_weights_are_kept_whatever_the_score(model, tmp_path):
+    settings = toy_settings(steps=4, validate_every=2)
+    falling = iter([0.9, 0.8])
+    result = finetune(
+        model, SphereBatches(2), settings, tmp_path / "out", lambda network: {"f1": next(falling)}, "nothing", {}
+    )
+    assert (result.steps, result.best_step, result.scores["f1"]) == (4, 4, 0.8)
+    assert changed(load_model(model)[0], load_model(result.model)[0]) != set()
+
+
+def test_no_model_is_refused(model, tmp_path):
     gone = tmp_path / "gone.safetensors"
     with pytest.raises(InputError, match="no such file"):
         finetune(gone, SphereBatches(2), toy_settings(patience=1), tmp_path / "o", SphereScores(), "nothing", {})
