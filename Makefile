@@ -45,13 +45,13 @@ repro comparisons: export MALLOC_TOP_PAD_ := 268435456
 repro comparisons: export MALLOC_ARENA_MAX := 1
 
 repro-synthetic:
-	$(LANE) sample phantom cohort render spines cases pretrain
+	$(LANE) spines cases pretrain
 
 repro-real:
 	$(LANE) simulate calibrate pair rehearse sessions train_translator translate
 
 repro-both:
-	$(LANE) --glob 'finetune@both*' origin study
+	$(LANE) --glob 'finetune@both*' origin sample phantom cohort render study
 
 repro-rungs:
 	$(LANE) --glob 'finetune@[!b]*'
