@@ -30,7 +30,8 @@ $(VENV)/.synced: requirements.lock pyproject.toml
 	@touch $@
 
 # What `dvc repro` does as well, one stage after the other. Stages of a line stand in the order of their needs, and a line
-# needs nothing of the one beside it.
+# needs nothing of the one beside it. Lines are balanced by time: the cohort and its pictures, from which nobody learns,
+# wait for the second pair.
 repro: setup  ## rebuild datasets, models and tables (dvc repro, in two lanes)
 	@$(MAKE) --no-print-directory --jobs $(LANES) repro-synthetic repro-real
 	@$(MAKE) --no-print-directory --jobs $(LANES) repro-both repro-rungs
