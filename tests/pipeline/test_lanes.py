@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline_entries import items_of, outputs
+
 ROOT = Path(__file__).parent.parent.parent
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 # Target of the Makefile -> the pipeline that it runs.
@@ -19,22 +21,19 @@ LANE = re.compile(r"(?:cd comparisons && )?\$\(LANE\) (?:--glob )?(.*)")
 @cache
 def items(target):
     """Every item of every stage by its name, with what it reads and what it writes."""
+    entries = yaml.safe_load((ROOT / PIPELINES[target]).read_text())["stages"]
     found = {}
-    for name, entry in yaml.safe_load((ROOT / PIPELINES[target]).read_text())["stages"].items():
-        value = PARAMS
-        for part in entry.get("foreach", "").removeprefix("${").removesuffix("}").split("."):
-            value = value[part] if part else {None: None}
-        for key, item in value.items():
-            stage = entry.get("do", entry)
-            folder = item["folder"] if isinstance(item, dict) and "folder" in item else ""
-            outs = [out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]
-            outs = [out if isinstance(out, str) else next(iter(out)) for out in outs]
-            filled = [
-                [Path(path.replace("${key}", str(key)).replace("${item.folder}", folder)) for path in paths]
-                for paths in (stage["deps"], outs)
-            ]
-            found[name if key is None else f"{name}@{key}"] = tuple(filled)
+    for name, (stage, key, item) in items_of(entries, PARAMS).items():
+        content = entries[stage].get("do", entries[stage])
+        filled = {"${key}": str(key), "${item.folder}": item["folder"] if "folder" in (item or ()) else ""}
+        found[name] = [[Path(_filled(path, filled)) for path in paths] for paths in (content["deps"], outputs(content))]
     return found
+
+
+def _filled(path, names):
+    for name, value in names.items():
+        path = path.replace(name, value)
+    return path
 
 
 def waves(target):

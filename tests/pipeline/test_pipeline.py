@@ -15,6 +15,7 @@ import protocols.stages
 import reconstruction.stages
 import styletransfer.stages
 from drrkit.parameters import Parameters
+from pipeline_entries import outputs
 
 ROOT = Path(__file__).parent.parent.parent
 MAIN = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -36,12 +37,6 @@ ACCOUNTS = "data/accounts/"
 
 # Files that people look for by these very names.
 NAMED_FOR_PEOPLE = ("results/ladder.csv", "results/summary.json", "results/report.html")
-
-
-def outputs(stage: dict) -> list[str]:
-    """All that a stage writes: outs, metrics and plots, without their settings."""
-    listed = [out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]
-    return [out if isinstance(out, str) else next(iter(out)) for out in listed]
 
 
 def file_of(module: str) -> str:

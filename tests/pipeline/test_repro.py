@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline_entries import items_of
+
 ROOT = Path(__file__).parent.parent.parent
 KILLED = "pretrain@lumbar"
 
@@ -61,17 +63,6 @@ def reproduce(folder):
     return ran(folder)
 
 
-def items_of(entries, params):
-    """Name the items of all stages as DVC does."""
-    names = []
-    for name, entry in entries.items():
-        value = params
-        for part in entry.get("foreach", "").removeprefix("${").removesuffix("}").split("."):
-            value = value[part] if part else [None]
-        names += [name if key is None else f"{name}@{key}" for key in value]
-    return sorted(names)
-
-
 @pytest.fixture
 def pipeline(tmp_path):
     run(tmp_path, ["git", "init", "--quiet"])
@@ -96,7 +87,7 @@ def pipeline(tmp_path):
         (tmp_path / "data" / folder).mkdir(parents=True)
     for acquisition_id in params["sessions"]["acquisitions"]:
         (tmp_path / "data" / "qc" / f"{acquisition_id}.tsv").touch()
-    return tmp_path, items_of(entries, params)
+    return tmp_path, sorted(items_of(entries, params))
 
 
 def test_a_killed_repro_goes_on_and_then_nothing_runs(pipeline):
