@@ -119,20 +119,16 @@ def _write_amounts(path: Path, summary: Mapping[str, Any], kind: str) -> None:
     axis = figure.subplots()
     # Models of one series are named alike but for a number: paired-donors-4, paired-donors-8. Others trained otherwise.
     series = table["model"].str.replace(r"-\d+$", "", regex=True)
-    named = set()  # points above each other share a label
     for number, (name, rows) in enumerate(table.groupby(series, sort=True)):
         ordered = rows.sort_values("train_pairs")
         color = COLORS[number % len(COLORS)]
         seconds = ordered["train_seconds"].median()
         label = str(name) if np.isnan(seconds) else f"{name} ({seconds:.0f} s)"
         axis.plot(ordered["train_pairs"], 100 * ordered[gap], marker="o", color=color, label=label)
-        for row in ordered.to_dict("records"):
-            amount = (row["train_pairs"], row["train_donors"])
-            if amount in named:
-                continue
-            named.add(amount)
-            donors = f"{row['train_donors']} donor{'' if row['train_donors'] == 1 else 's'}"
-            axis.annotate(donors, (row["train_pairs"], 100 * row[gap]), (3, 5), textcoords="offset points", fontsize=8)
+    # Points above each other share a label.
+    for row in table.drop_duplicates(["train_pairs", "train_donors"]).to_dict("records"):
+        donors = f"{row['train_donors']} donor{'' if row['train_donors'] == 1 else 's'}"
+        axis.annotate(donors, (row["train_pairs"], 100 * row[gap]), (3, 5), textcoords="offset points", fontsize=8)
     axis.set_xscale("log")
     axis.margins(x=0.12)
     axis.set_xlabel("pairs learned from")
